@@ -1,0 +1,29 @@
+package upgrade
+
+import (
+	"cmp"
+	"slices"
+)
+
+// EffectOf returns what it means for people that r failed.
+func EffectOf(r Result) Effect {
+	if r.Outcome != OutcomeFailed {
+		return EffectNotComplete
+	}
+	switch r.Kind {
+	case "instance-launch":
+		return EffectCannotStart
+	case "varnish", "http":
+		return EffectUnreachable
+	case "kms-grants":
+		return EffectGrants
+	case "availability":
+		return EffectShortOutage
+	}
+	return EffectOther
+}
+
+// sortCauses puts the worst effect first and keeps the order of the file within one effect.
+func sortCauses(causes []Cause) {
+	slices.SortStableFunc(causes, func(a, b Cause) int { return cmp.Compare(b.Effect, a.Effect) })
+}

@@ -1,0 +1,138 @@
+// Package probe is what a prober saw of a path to a site, layer by layer, as plain structs that the
+// adapter hands to gates. Standard library only.
+package probe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Layer is one rung of the ladder.
+type Layer string
+
+// The layers, from the outside in.
+const (
+	LayerDNS     Layer = "DNS"
+	LayerTCP     Layer = "TCP"
+	LayerTLS     Layer = "TLS"
+	LayerVarnish Layer = "Varnish"
+	LayerBackend Layer = "Backend"
+	LayerContent Layer = "Content"
+)
+
+// State is what came of a rung.
+type State string
+
+// The states of a rung.
+const (
+	RungOK         State = "ok"
+	RungBroken     State = "broken"
+	RungNotReached State = "not_reached"
+	RungNotAsked   State = "not_asked" // such as TLS on a plain http address
+)
+
+// Rung is one layer of one attempt.
+type Rung struct {
+	Layer  Layer
+	State  State
+	Class  Class
+	Took   time.Duration
+	Detail string // one sentence for people; for ok a short word such as "hit" or "200"
+}
+
+// Class names what was seen, finer than the layer: varnish.md §2.
+type Class string
+
+// The classes of the fault table.
+const (
+	ClassOK                Class = "ok"
+	ClassDNSMissing        Class = "dns_nxdomain"
+	ClassDNSUnexpected     Class = "dns_unexpected_address"
+	ClassDNSServfail       Class = "dns_servfail"
+	ClassDNSTimeout        Class = "dns_timeout"
+	ClassDNSRefused        Class = "dns_resolver_refused"
+	ClassGuarded           Class = "address_not_allowed"
+	ClassNetUnreachable    Class = "net_unreachable"
+	ClassHostUnreachable   Class = "host_unreachable"
+	ClassTCPRefused        Class = "tcp_refused"
+	ClassTCPTimeout        Class = "tcp_timeout"
+	ClassTCPReset          Class = "tcp_reset"
+	ClassTLSTimeout        Class = "tls_timeout"
+	ClassTLSNotTLS         Class = "tls_not_tls"
+	ClassTLSReset          Class = "tls_reset"
+	ClassTLSWrongName      Class = "tls_wrong_name"
+	ClassTLSUnknownCA      Class = "tls_unknown_ca"
+	ClassTLSExpired        Class = "tls_expired"
+	ClassTLSOther          Class = "tls_failed"
+	ClassHTTPFirstByte     Class = "http_timeout_first_byte"
+	ClassHTTPBody          Class = "http_timeout_body"
+	ClassHTTPEOF           Class = "http_eof_first_byte"
+	ClassHTTPReset         Class = "http_reset_first_byte"
+	ClassHTTPMalformed     Class = "http_malformed"
+	ClassProxyMismatch     Class = "proxy_mismatch"
+	ClassProxyPort         Class = "proxy_port"
+	ClassNotViaVarnish     Class = "not_via_varnish"
+	ClassBackendFetch      Class = "varnish_backend_fetch_failed"
+	ClassBackendStatus     Class = "backend_status"
+	ClassLoadBalancer      Class = "lb_5xx"
+	ClassWrongContent      Class = "wrong_backend"
+	ClassBypassNotHonoured Class = "bypass_not_honoured"
+	ClassStale             Class = "stale_cache"
+)
+
+// Ladder is one attempt on one address of one path.
+type Ladder struct {
+	URL     string
+	Address netip.AddrPort // that was dialled; zero when none was found
+	Rungs   []Rung
+	Status  int // HTTP status; 0 if none came
+	At      time.Time
+	Took    time.Duration
+	Quote   string // first failing response: status line, headers of interest, up to 2 kB of body
+}
+
+// Broken returns the first broken rung.
+func (l Ladder) Broken() (Rung, bool) {
+	for _, r := range l.Rungs {
+		if r.State == RungBroken {
+			return r, true
+		}
+	}
+	return Rung{}, false
+}
+
+// Path is what to probe and what to expect.
+type Path struct {
+	URL        string
+	Expect     Expect
+	ViaVarnish bool              // the answer must have come through Varnish
+	Resolve    map[string]string // host → address, instead of asking DNS; for tests and split horizons
+	Bypass     Bypass
+	CAFile     string // PEM of the authority; empty: the system's
+}
+
+// Expect is what a good answer looks like. Zero fields are not checked.
+type Expect struct {
+	Status       []int // empty: 200
+	BodyContains string
+	Headers      map[string]string // name → regular expression
+}
+
+// Bypass asks Varnish not to answer from its cache, so that the backend is proven too.
+type Bypass struct {
+	Header string // name of a request header
+	Value  string // its secret value
+	Cookie string // name=value
+	Query  string // name of a query parameter that gets a fresh value
+}
+
+// Used reports whether any way of bypassing is configured.
+func (b Bypass) Used() bool { return b.Header != "" || b.Cookie != "" || b.Query != "" }
+
+// Limits bounds one attempt. Zero fields take the default that is named.
+type Limits struct {
+	DNS      time.Duration // 2 s
+	Connect  time.Duration // TCP and TLS each, 800 ms: below the 1 s after which Linux repeats a SYN
+	Response time.Duration // first byte and body each, 5 s
+	Body     int64         // bytes read at most, 1 MiB
+}

@@ -1,0 +1,187 @@
+package upgrade
+
+import "time"
+
+// Stage says when a gate is asked.
+type Stage string
+
+// The stages.
+const (
+	StagePlan     Stage = "plan"     // of the plan, before anything changes
+	StageDuring   Stage = "during"   // while the apply changes things
+	StageAfter    Stage = "after"    // of the result
+	StageStanding Stage = "standing" // again and again, of an environment
+)
+
+// Outcome is what came of a gate.
+type Outcome string
+
+// The outcomes. OutcomeUnknown is never a pass.
+const (
+	OutcomePassed  Outcome = "passed"
+	OutcomeFailed  Outcome = "failed"
+	OutcomeUnknown Outcome = "unknown" // it could not tell
+	OutcomeSkipped Outcome = "skipped" // by configuration, with a reason and an end
+)
+
+// Final marks for a result that is still to come, shown on pages only.
+const (
+	OutcomeWaiting Outcome = "waiting" // will be asked
+	OutcomeRunning Outcome = "running" // is being asked
+)
+
+// Result is one answer of one gate to one run. A gate asked again makes a further result; the newest
+// of a name and environment counts.
+type Result struct {
+	Run         RunID
+	Gate        GateName
+	Kind        string
+	Stage       Stage
+	Environment EnvName
+	Round       int // of checking, from 1; a rerun of the gates is the next round
+	Required    bool
+	TouchesLive bool // the gate touches the running system (launch, varnish, http, command): S5
+	Early       bool // asked before settling: a no is final, a yes counts for nothing
+	Outcome     Outcome
+	Message     string // one sentence: what it saw, with the limit
+	Warnings    []string
+	StartedAt   time.Time
+	Took        time.Duration
+	GoodFor     time.Duration // from StartedAt on; 0: while nothing changes
+	Evidence    Evidence
+}
+
+// Expired reports whether the result is older than its limit at now.
+func (r Result) Expired(now time.Time) bool {
+	return r.GoodFor > 0 && now.Sub(r.StartedAt) > r.GoodFor
+}
+
+// Evidence is what a gate saw. It holds no secret: the gate's runner masks it before it is kept.
+type Evidence struct {
+	Facts  []Fact
+	Tables []Table
+	Quotes []Quote
+	Spans  []Span
+	Log    []LogLine
+}
+
+// Fact is one named value, such as "AMI" → "ami-0abc".
+type Fact struct{ Name, Value string }
+
+// Table is rows under headings, such as the rungs of a ladder.
+type Table struct {
+	Title   string
+	Columns []string
+	Rows    [][]string
+}
+
+// Quote is another system's own words, never edited.
+type Quote struct {
+	Source string // such as "EC2 Auto Scaling"
+	Text   string
+	At     time.Time
+}
+
+// Span is a piece of a timeline, such as "Pending to running".
+type Span struct {
+	Name     string
+	From, To time.Time // To is zero while it goes on or if it was not reached
+	Failed   bool
+}
+
+// LogLine is one line of a gate's own log.
+type LogLine struct {
+	At   time.Time
+	Text string
+}
+
+// Verdict is what the results of a run mean for production.
+type Verdict string
+
+// The verdicts. A run that is not finished is closed.
+const (
+	VerdictOpen   Verdict = "open"
+	VerdictClosed Verdict = "closed"
+)
+
+// CauseKind groups causes by what they mean for the headline.
+type CauseKind string
+
+// The kinds of causes.
+const (
+	CauseGateFailed  CauseKind = "gate_failed"  // a gate said no
+	CauseGateUnknown CauseKind = "gate_unknown" // a gate could not tell
+	CauseNoGates     CauseKind = "no_gates"     // nothing was asked, or nothing that touches the running system
+	CauseCheckout    CauseKind = "checkout"     // the commit could not be had
+	CausePlan        CauseKind = "plan"         // Terraform cannot plan it
+	CauseApply       CauseKind = "apply"        // Terraform stopped in the middle
+	CauseInterrupted CauseKind = "interrupted"  // an apply was lost
+	CauseAfter       CauseKind = "after"        // a stack that this one comes after ended badly
+	CauseRelocked    CauseKind = "relocked"     // the result no longer counts
+	CauseStopped     CauseKind = "stopped"      // by a person
+	CauseSuperseded  CauseKind = "superseded"   // a newer run took its place
+)
+
+// Cause is one reason for a closed verdict.
+type Cause struct {
+	Kind    CauseKind
+	Gate    GateName // for the kinds of gates
+	Effect  Effect   // what it means for people, for the order of headlines
+	Message string   // one sentence without full stop
+	Hint    string   // what to do; may be empty
+}
+
+// Effect ranks what a failed gate means, worst first: dashboard.md §6.
+type Effect int
+
+// The effects, worst first. The zero value ranks last.
+const (
+	EffectOther Effect = iota
+	EffectNotComplete
+	EffectShortOutage
+	EffectGrants
+	EffectUnreachable
+	EffectCannotStart
+	EffectLongOutage
+	EffectProductionBroken
+)
+
+// Fold says what results mean for a run: open only if at least one required after gate that touches
+// the running system passed, and every required gate passed or is skipped by configuration. Each
+// result must be the newest of its gate and environment; early passes must not be among them.
+// One cause per gate that stands against it, worst effect first (S5).
+func Fold(results []Result) (Verdict, []Cause) {
+	var causes []Cause
+	touched := false
+	for _, r := range results {
+		if !r.Required {
+			continue
+		}
+		switch r.Outcome {
+		case OutcomePassed:
+			if r.Early {
+				continue
+			}
+			touched = touched || r.Stage == StageAfter && r.TouchesLive
+		case OutcomeSkipped:
+		case OutcomeFailed:
+			causes = append(causes, Cause{Kind: CauseGateFailed, Gate: r.Gate, Effect: EffectOf(r), Message: r.Message})
+		case OutcomeUnknown, OutcomeWaiting, OutcomeRunning:
+			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: r.Message})
+		default:
+			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: "unheard-of outcome " + string(r.Outcome)})
+		}
+	}
+	if len(causes) == 0 && !touched {
+		causes = append(causes, Cause{
+			Kind: CauseNoGates, Effect: EffectNotComplete,
+			Message: "no gate touched the running system",
+			Hint:    "configure a required launch, varnish, http or command gate for this stack",
+		})
+	}
+	if len(causes) > 0 {
+		sortCauses(causes)
+		return VerdictClosed, causes
+	}
+	return VerdictOpen, nil
+}
