@@ -24,7 +24,7 @@ const (
 	OutcomeSkipped Outcome = "skipped" // by configuration, with a reason and an end
 )
 
-// Final marks for a result that is still to come, shown on pages only.
+// Marks for a result that is still to come, shown on pages only.
 const (
 	OutcomeWaiting Outcome = "waiting" // will be asked
 	OutcomeRunning Outcome = "running" // is being asked
@@ -43,7 +43,8 @@ type Result struct {
 	TouchesLive bool // the gate touches the running system (launch, varnish, http, command): S5
 	Early       bool // asked before settling: a no is final, a yes counts for nothing
 	Outcome     Outcome
-	Message     string // one sentence: what it saw, with the limit
+	Message     string // one sentence without full stop: what it saw, with the limit
+	Brief       string // the effect in at most 80 characters, for headlines: "staging cannot start instances"
 	Warnings    []string
 	StartedAt   time.Time
 	Took        time.Duration
@@ -128,6 +129,7 @@ type Cause struct {
 	Gate    GateName // for the kinds of gates
 	Effect  Effect   // what it means for people, for the order of headlines
 	Message string   // one sentence without full stop
+	Brief   string   // the effect in at most 80 characters, for headlines; may be empty
 	Hint    string   // what to do; may be empty
 }
 
@@ -165,9 +167,9 @@ func Fold(results []Result) (Verdict, []Cause) {
 			touched = touched || r.Stage == StageAfter && r.TouchesLive
 		case OutcomeSkipped:
 		case OutcomeFailed:
-			causes = append(causes, Cause{Kind: CauseGateFailed, Gate: r.Gate, Effect: EffectOf(r), Message: r.Message})
+			causes = append(causes, Cause{Kind: CauseGateFailed, Gate: r.Gate, Effect: EffectOf(r), Message: r.Message, Brief: r.Brief})
 		case OutcomeUnknown, OutcomeWaiting, OutcomeRunning:
-			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: r.Message})
+			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: r.Message, Brief: r.Brief})
 		default:
 			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: "unheard-of outcome " + string(r.Outcome)})
 		}
