@@ -1,4 +1,3 @@
-// Package versions that build OpenTofu as its own release does; ../README.md says why this is a module of its own.
 module github.com/upgradegate/upgradegate/tools/opentofu
 
 go 1.26.6
