@@ -1,0 +1,2 @@
+// Package testkit has what tests of several packages share. Only tests import it.
+package testkit
