@@ -59,7 +59,7 @@ type Summary struct {
 	Header  Header
 	Changes []Change // only what is not a no-op and not a read
 	Outputs []Output
-	Digest  string // change digest, hexadecimal SHA-256: see Read
+	Digest  string // change digest, hexadecimal SHA-256: see Summarize
 }
 
 // Root is one Terraform root module, checked out and ready to be worked on.
