@@ -16,7 +16,7 @@ SEED ?= $(shell date +%s)
 TEST_ENV := scripts/with-test-tools
 LINT = "$$(tools/build lint)"
 
-.PHONY: help demo build test lint fmt bench soak vuln clean
+.PHONY: help demo build test lint fmt bench fuzz soak vuln clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ fmt: ## gofumpt, and the order of imports
 
 bench: ## benchmarks
 	@scripts/bench $(ARGS)
+
+fuzz: ## every fuzz target, for FUZZTIME (30s) each
+	@scripts/fuzz $(ARGS)
 
 soak: ## the long tests, at random; SEED=n repeats a run
 	@echo "soak: SEED=$(SEED)" >&2
