@@ -46,6 +46,9 @@ func (k *kept) Deliver(ctx context.Context, d upgrade.Delivery) (bool, error) {
 		<-ctx.Done()
 		return false, context.Cause(ctx)
 	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.err != nil {
