@@ -1,0 +1,234 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// batch is how many deliveries share a transaction at most, and so one wait for the disk.
+const batch = 64
+
+// Deliver keeps a delivery and makes the job that will find out what it means, in one transaction; both
+// are on the disk when it returns. fresh is false, with a nil error, for an ID that came before: nothing
+// is written then. Number is given here; Fate is FatePending whatever d says.
+// When ctx ends first, the delivery may have been kept or not: sending it again is harmless.
+func (s *Store) Deliver(ctx context.Context, d upgrade.Delivery) (fresh bool, err error) {
+	if d.ID == "" {
+		return false, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "a delivery needs an id"}
+	}
+	hint, err := encode(d.Hint)
+	if err != nil {
+		return false, err
+	}
+	coding, body := codeBody(d.Body)
+	item := &delivered{
+		id: string(d.ID), done: make(chan struct{}),
+		args: []any{string(d.ID), d.Event, millis(d.ReceivedAt), hint, string(upgrade.FatePending), "", "[]", coding, body},
+	}
+	if err := s.inbox.put(ctx, item); err != nil {
+		return false, fmt.Errorf("keep delivery %s: %w", d.ID, err)
+	}
+	return item.fresh, nil
+}
+
+// codeBody returns a body as a TEXT column of any database can hold it.
+func codeBody(body []byte) (coding, text string) {
+	text = string(body)
+	if utf8.ValidString(text) && !containsNUL(text) {
+		return "text", text
+	}
+	return "base64", base64.StdEncoding.EncodeToString(body)
+}
+
+func containsNUL(text string) bool {
+	for i := range len(text) {
+		if text[i] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// delivered is one call of Deliver on its way through the inbox. fresh and err may be read once done
+// is closed.
+type delivered struct {
+	id    string
+	args  []any
+	fresh bool
+	err   error
+	done  chan struct{}
+}
+
+// inbox writes deliveries in groups: everything that arrived while one transaction was on its way to
+// the disk goes into the next one.
+type inbox struct {
+	store   *Store
+	queue   chan *delivered
+	closing chan struct{}
+	ended   chan struct{}
+	stop    func() error
+
+	lockNumber, setNumber, lockJob, setJob, insert, insertJob *sql.Stmt
+}
+
+func newInbox(ctx context.Context, s *Store) (*inbox, error) {
+	in := &inbox{
+		store: s, queue: make(chan *delivered, batch),
+		closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	// Writing a counter to itself locks its row, so that the numbers of this transaction are its own.
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&in.lockNumber, `UPDATE counters SET value = value WHERE name = 'delivery' RETURNING value`},
+		{&in.setNumber, `UPDATE counters SET value = $1 WHERE name = 'delivery'`},
+		{&in.lockJob, `UPDATE counters SET value = value WHERE name = 'job' RETURNING value`},
+		{&in.setJob, `UPDATE counters SET value = $1 WHERE name = 'job'`},
+		{&in.insert, `INSERT INTO deliveries (number, id, event, received_at, hint, fate, reason, runs, coding, body)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`},
+		{&in.insertJob, insertJob},
+	} {
+		var err error
+		if *p.stmt, err = s.write.PrepareContext(ctx, s.dialect.sql(p.query)); err != nil {
+			return nil, fmt.Errorf("prepare the intake: %w", err)
+		}
+	}
+	in.stop = sync.OnceValue(func() error {
+		close(in.closing)
+		<-in.ended
+		var errs []error
+		for _, stmt := range []*sql.Stmt{in.lockNumber, in.setNumber, in.lockJob, in.setJob, in.insert, in.insertJob} {
+			errs = append(errs, stmt.Close())
+		}
+		return errors.Join(errs...)
+	})
+	go in.loop()
+	return in, nil
+}
+
+// put hands one delivery over and waits until it is on the disk.
+func (in *inbox) put(ctx context.Context, item *delivered) error {
+	select {
+	case in.queue <- item:
+	case <-in.closing:
+		return errClosed()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-item.done:
+		return item.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-in.ended:
+	}
+	select { // it may have been in the last group
+	case <-item.done:
+		return item.err
+	default:
+		return errClosed()
+	}
+}
+
+func errClosed() error {
+	return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the service is stopping", Hint: "send it again"}
+}
+
+// loop writes groups until the inbox is stopped, and then what is still queued.
+func (in *inbox) loop() {
+	defer close(in.ended)
+	for {
+		select {
+		case first := <-in.queue:
+			in.flush(in.gather(first))
+		case <-in.closing:
+			for {
+				select {
+				case first := <-in.queue:
+					in.flush(in.gather(first))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather adds to the first delivery what is queued already, without waiting for more.
+func (in *inbox) gather(first *delivered) []*delivered {
+	group := []*delivered{first}
+	for len(group) < batch {
+		select {
+		case next := <-in.queue:
+			group = append(group, next)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// flush writes a group and tells each of its callers.
+func (in *inbox) flush(group []*delivered) {
+	// Its callers may have gone; the others still want theirs written.
+	err := in.store.update(context.Background(), "write deliveries", func(t tx) error {
+		return in.insertAll(t, group)
+	})
+	for _, item := range group {
+		item.err = err
+		close(item.done)
+	}
+	if err == nil {
+		in.store.signal()
+	}
+}
+
+func (in *inbox) insertAll(t tx, group []*delivered) error {
+	began, ok := t.q.(*sql.Tx)
+	if !ok {
+		return errors.New("the intake needs a transaction of its own")
+	}
+	ctx := context.Background() // statements of a group are not given up one by one
+	stmt := func(p *sql.Stmt) *sql.Stmt { return began.StmtContext(ctx, p) }
+	insert, insertJob := stmt(in.insert), stmt(in.insertJob)
+	var number, job int64
+	if err := stmt(in.lockNumber).QueryRowContext(ctx).Scan(&number); err != nil {
+		return fmt.Errorf("number the deliveries: %w", err)
+	}
+	if err := stmt(in.lockJob).QueryRowContext(ctx).Scan(&job); err != nil {
+		return fmt.Errorf("number the jobs: %w", err)
+	}
+	for _, item := range group {
+		res, err := insert.ExecContext(ctx, append([]any{number + 1}, item.args...)...)
+		if err != nil {
+			return fmt.Errorf("insert delivery %s: %w", item.id, err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		item.fresh = n == 1
+		if !item.fresh {
+			continue
+		}
+		number++
+		job++
+		id := upgrade.JobFor(upgrade.JobIntake, item.id)
+		if _, err := insertJob.ExecContext(ctx, string(id), job, string(upgrade.JobIntake), item.id, int64(0)); err != nil {
+			return fmt.Errorf("insert job %s: %w", id, err)
+		}
+	}
+	if _, err := stmt(in.setNumber).ExecContext(ctx, number); err != nil {
+		return err
+	}
+	_, err := stmt(in.setJob).ExecContext(ctx, job)
+	return err
+}

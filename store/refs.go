@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// writeRefs moves watched refs, each only if nobody moved it since it was read.
+func (c *commit) writeRefs() error {
+	for _, r := range c.step.Refs {
+		args := []any{string(r.Tree), string(r.Commit), millis(or(r.At, c.now)), r.Key.ProjectID, r.Key.Ref}
+		query := `INSERT INTO refs (tree, commit_name, at, project_id, ref, rev) VALUES ($1, $2, $3, $4, $5, 1)
+			ON CONFLICT (project_id, ref) DO NOTHING`
+		if r.Rev != 0 {
+			query = `UPDATE refs SET tree = $1, commit_name = $2, at = $3, rev = rev + 1 WHERE project_id = $4 AND ref = $5 AND rev = $6`
+			args = append(args, r.Rev)
+		}
+		n, err := c.exec(c.ctx, query, args...)
+		if err != nil {
+			return fmt.Errorf("move ref %s of project %d: %w", r.Key.Ref, r.Key.ProjectID, err)
+		}
+		if n == 0 {
+			return stale("ref %s of project %d was moved since", r.Key.Ref, r.Key.ProjectID)
+		}
+	}
+	return nil
+}
+
+const refColumns = `project_id, ref, tree, commit_name, rev, at`
+
+func scanRef(scan func(...any) error) (r upgrade.RefState, err error) {
+	var at int64
+	err = scan(&r.Key.ProjectID, &r.Key.Ref, &r.Tree, &r.Commit, &r.Rev, &at)
+	r.At = timeOf(at)
+	return r, err
+}
+
+// Ref returns where a watched ref leads. ok is false when it is not known.
+func (s *Store) Ref(ctx context.Context, key upgrade.RefKey) (ref upgrade.RefState, ok bool, err error) {
+	var refs []upgrade.RefState
+	err = s.view(ctx, fmt.Sprintf("read ref %s of project %d", key.Ref, key.ProjectID), func(t tx) (err error) {
+		refs, err = list(ctx, t, scanRef, `SELECT `+refColumns+` FROM refs WHERE project_id = $1 AND ref = $2`, key.ProjectID, key.Ref)
+		return err
+	})
+	if err != nil || len(refs) == 0 {
+		return upgrade.RefState{Key: key}, false, err
+	}
+	return refs[0], true, nil
+}
+
+// Refs returns every watched ref of a project, by name.
+func (s *Store) Refs(ctx context.Context, projectID int64) ([]upgrade.RefState, error) {
+	var refs []upgrade.RefState
+	err := s.view(ctx, fmt.Sprintf("read the refs of project %d", projectID), func(t tx) (err error) {
+		refs, err = list(ctx, t, scanRef, `SELECT `+refColumns+` FROM refs WHERE project_id = $1 ORDER BY ref`, projectID)
+		return err
+	})
+	return refs, err
+}
+
+// writeBases sets the bases of stacks.
+func (c *commit) writeBases() error {
+	for _, b := range c.step.Bases {
+		assumed := 0
+		if b.Assumed {
+			assumed = 1
+		}
+		_, err := c.exec(c.ctx, `INSERT INTO bases (stack, tree, commit_name, assumed, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (stack) DO UPDATE SET tree = excluded.tree, commit_name = excluded.commit_name,
+				assumed = excluded.assumed, at = excluded.at`,
+			string(b.Stack), string(b.Tree), string(b.Commit), assumed, millis(or(b.At, c.now)))
+		if err != nil {
+			return fmt.Errorf("set the base of %s: %w", b.Stack, err)
+		}
+	}
+	return nil
+}
+
+// Base returns the base of a stack. ok is false when none is known.
+func (s *Store) Base(ctx context.Context, stack upgrade.StackName) (base upgrade.Base, ok bool, err error) {
+	var bases []upgrade.Base
+	err = s.view(ctx, fmt.Sprintf("read the base of %s", stack), func(t tx) (err error) {
+		bases, err = list(ctx, t, func(scan func(...any) error) (b upgrade.Base, err error) {
+			var at int64
+			err = scan(&b.Stack, &b.Tree, &b.Commit, &b.Assumed, &at)
+			b.At = timeOf(at)
+			return b, err
+		}, `SELECT stack, tree, commit_name, assumed, at FROM bases WHERE stack = $1`, string(stack))
+		return err
+	})
+	if err != nil || len(bases) == 0 {
+		return upgrade.Base{}, false, err
+	}
+	return bases[0], true, nil
+}

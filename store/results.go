@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// writeResults adds results, each with its evidence in a row of its own.
+func (c *commit) writeResults() error {
+	if len(c.step.Results) == 0 {
+		return nil
+	}
+	id, err := c.take(c.ctx, "result", len(c.step.Results))
+	if err != nil {
+		return err
+	}
+	for i := range c.step.Results {
+		if err := c.writeResult(id+int64(i), &c.step.Results[i]); err != nil {
+			return fmt.Errorf("write a result of gate %s: %w", c.step.Results[i].Gate, err)
+		}
+	}
+	return nil
+}
+
+func (c *commit) writeResult(id int64, r *upgrade.Result) error {
+	doc, err := encode(docOfResult(r))
+	if err != nil {
+		return err
+	}
+	evidence, err := encode(r.Evidence)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(c.ctx, `INSERT INTO results (id, run_id, gate, stage, environment, outcome, doc) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, int64(r.Run), string(r.Gate), string(r.Stage), string(r.Environment), string(r.Outcome), doc)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc) VALUES ($1, $2)`, id, evidence)
+	return err
+}
+
+// Results returns every result of a run with its evidence, in order of arrival.
+func (s *Store) Results(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
+	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc
+		FROM results r JOIN evidence e ON e.result_id = r.id WHERE r.run_id = $1 ORDER BY r.id`)
+}
+
+// Outcomes returns every result of a run as Results does, but without the evidence, which may be large.
+func (s *Store) Outcomes(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
+	return s.results(ctx, run, `SELECT run_id, gate, stage, environment, outcome, doc, '{}' FROM results WHERE run_id = $1 ORDER BY id`)
+}
+
+func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([]upgrade.Result, error) {
+	var results []upgrade.Result
+	err := s.view(ctx, fmt.Sprintf("read the results of run %d", run), func(t tx) (err error) {
+		results, err = list(ctx, t, scanResult, query, int64(run))
+		return err
+	})
+	return results, err
+}
+
+func scanResult(scan func(...any) error) (r upgrade.Result, err error) {
+	var text, evidence string
+	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence); err != nil {
+		return upgrade.Result{}, err
+	}
+	var doc resultDoc
+	if err := decode(text, &doc); err != nil {
+		return upgrade.Result{}, err
+	}
+	doc.fill(&r)
+	return r, decode(evidence, &r.Evidence)
+}

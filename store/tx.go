@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// querier is a transaction or a pool.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// tx is one transaction in one dialect.
+type tx struct {
+	q querier
+	d dialect
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := t.q.ExecContext(ctx, t.d.sql(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// row runs a query of at most one row. The error of none is sql.ErrNoRows, from Scan.
+func (t tx) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.q.QueryRowContext(ctx, t.d.sql(query), args...)
+}
+
+// list runs a query and scans each of its rows.
+func list[T any](ctx context.Context, t tx, scan func(scan func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := t.q.QueryContext(ctx, t.d.sql(query), args...)
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows.Scan)
+		if err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		all = append(all, one)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// take reserves n numbers of a counter and returns the first. The counter's row stays locked to the
+// end of the transaction, so numbers become visible in their order.
+func (t tx) take(ctx context.Context, counter string, n int) (int64, error) {
+	var last int64
+	err := t.row(ctx, `UPDATE counters SET value = value + $1 WHERE name = $2 RETURNING value`, n, counter).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("count on %s: %w", counter, err)
+	}
+	return last - int64(n) + 1, nil
+}
+
+// update runs fn in a transaction that writes. It must not wait for anything but the database.
+func (s *Store) update(ctx context.Context, what string, fn func(tx) error) error {
+	return s.inTx(ctx, what, s.write, fn)
+}
+
+// view runs fn on one snapshot of the database.
+func (s *Store) view(ctx context.Context, what string, fn func(tx) error) error {
+	return s.inTx(ctx, what, s.read, fn)
+}
+
+func (s *Store) inTx(ctx context.Context, what string, pool *sql.DB, fn func(tx) error) error {
+	began, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(what, err)
+	}
+	if err := fn(tx{q: began, d: s.dialect}); err != nil {
+		if undo := began.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+			err = errors.Join(err, undo)
+		}
+		return s.fail(what, err)
+	}
+	return s.fail(what, began.Commit())
+}
+
+// fail says what was being done, and gives faults of the database that may pass a code that says so.
+func (s *Store) fail(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	_, coded := errors.AsType[*upgrade.Error](err)
+	if !coded && (s.dialect.passing(err) || errors.Is(err, sql.ErrConnDone)) {
+		err = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the database did not answer", Cause: err}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// millis returns t as columns hold it: milliseconds since 1970, 0 for the zero time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// millisUp is millis, rounded up. Wake times are rounded up: rounded down, a job would wake a moment
+// before what it waits for, and a clock that is moved by hand to that moment would never pass it.
+func millisUp(t time.Time) int64 {
+	ms := millis(t)
+	if ms != 0 && time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return ms
+}
+
+// timeOf is the inverse of millis.
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// or returns t, or now if t is zero.
+func or(t, now time.Time) time.Time {
+	if t.IsZero() {
+		return now.UTC()
+	}
+	return t.UTC()
+}
