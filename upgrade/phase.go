@@ -188,3 +188,7 @@ func (p Phase) CommitState() CommitState {
 	}
 	return CommitFailed
 }
+
+// Final reports whether GitLab accepts the state again after itself; it refuses pending after pending
+// and running after running (gitlab.md §4).
+func (s CommitState) Final() bool { return s != CommitPending && s != CommitRunning }

@@ -1,6 +1,9 @@
 package upgrade
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stage says when a gate is asked.
 type Stage string
@@ -148,32 +151,38 @@ const (
 	EffectProductionBroken
 )
 
-// Fold says what results mean for a run: open only if at least one required after gate that touches
-// the running system passed, and every required gate passed or is skipped by configuration. Each
-// result must be the newest of its gate and environment; early passes must not be among them.
-// One cause per gate that stands against it, worst effect first (S5).
-func Fold(results []Result) (Verdict, []Cause) {
+// Against returns one cause for each required gate that did not pass and is not skipped by
+// configuration, worst effect first. Each result must be the newest of its gate and environment,
+// early passes left out.
+func Against(results []Result) []Cause {
 	var causes []Cause
-	touched := false
 	for _, r := range results {
 		if !r.Required {
 			continue
 		}
+		cause := Cause{Gate: r.Gate, Kind: CauseGateUnknown, Effect: EffectNotComplete, Message: r.Message, Brief: r.Brief}
 		switch r.Outcome {
-		case OutcomePassed:
-			if r.Early {
-				continue
-			}
-			touched = touched || r.Stage == StageAfter && r.TouchesLive
-		case OutcomeSkipped:
+		case OutcomePassed, OutcomeSkipped:
+			continue
 		case OutcomeFailed:
-			causes = append(causes, Cause{Kind: CauseGateFailed, Gate: r.Gate, Effect: EffectOf(r), Message: r.Message, Brief: r.Brief})
+			cause.Kind, cause.Effect = CauseGateFailed, EffectOf(r)
 		case OutcomeUnknown, OutcomeWaiting, OutcomeRunning:
-			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: r.Message, Brief: r.Brief})
 		default:
-			causes = append(causes, Cause{Kind: CauseGateUnknown, Gate: r.Gate, Effect: EffectNotComplete, Message: "unheard-of outcome " + string(r.Outcome)})
+			cause.Message = "unheard-of outcome " + string(r.Outcome)
 		}
+		causes = append(causes, cause)
 	}
+	sortCauses(causes)
+	return causes
+}
+
+// Fold says what results mean for a run: open only if nothing is Against it, and at least one
+// required after gate that touches the running system passed (S5). An early pass counts for nothing.
+func Fold(results []Result) (Verdict, []Cause) {
+	causes := Against(results)
+	touched := slices.ContainsFunc(results, func(r Result) bool {
+		return r.Required && r.Outcome == OutcomePassed && r.Stage == StageAfter && r.TouchesLive && !r.Early
+	})
 	if len(causes) == 0 && !touched {
 		causes = append(causes, Cause{
 			Kind: CauseNoGates, Effect: EffectNotComplete,
@@ -182,7 +191,6 @@ func Fold(results []Result) (Verdict, []Cause) {
 		})
 	}
 	if len(causes) > 0 {
-		sortCauses(causes)
 		return VerdictClosed, causes
 	}
 	return VerdictOpen, nil

@@ -1,6 +1,9 @@
 package upgrade
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Upgrade is one change on its way: a project and a tree.
 type Upgrade struct {
@@ -212,4 +215,9 @@ type Posted struct {
 	State    CommitState
 	Text     string
 	At       time.Time
+}
+
+// AnswersFor reports whether the run answers for the commit.
+func (r Run) AnswersFor(commit Commit) bool {
+	return slices.ContainsFunc(r.Answers, func(a Answer) bool { return a.Commit == commit })
 }

@@ -68,10 +68,12 @@ const (
 	ClassHTTPBody          Class = "http_timeout_body"
 	ClassHTTPEOF           Class = "http_eof_first_byte"
 	ClassHTTPReset         Class = "http_reset_first_byte"
+	ClassHTTPCut           Class = "http_cut_off" // the answer began and broke off
 	ClassHTTPMalformed     Class = "http_malformed"
 	ClassProxyMismatch     Class = "proxy_mismatch"
 	ClassProxyPort         Class = "proxy_port"
 	ClassNotViaVarnish     Class = "not_via_varnish"
+	ClassSynth             Class = "varnish_synth" // Varnish answered with an error of its own making
 	ClassBackendFetch      Class = "varnish_backend_fetch_failed"
 	ClassBackendStatus     Class = "backend_status"
 	ClassLoadBalancer      Class = "lb_5xx"

@@ -1,0 +1,77 @@
+package gates
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// Gate is a configured test that may say no.
+type Gate struct {
+	Name        upgrade.GateName
+	Kind        string
+	Stage       upgrade.Stage
+	Environment upgrade.EnvName
+	Stacks      []upgrade.StackName // whose runs ask it; empty: all
+	Required    bool
+	TouchesLive bool          // it touches the running system: S5
+	Early       bool          // asked once before settling as well
+	Settle      time.Duration // to wait after the last change before its answer means something
+	GoodFor     time.Duration // how long an answer counts; 0: while nothing changes
+	Deadline    time.Duration // for one asking, tries included
+	Skip        *Skip
+	Check       Check
+}
+
+// Skip says why a gate is not asked, and until when.
+type Skip struct {
+	Reason string
+	Until  time.Time
+}
+
+// AppliesTo reports whether runs of the stack ask the gate.
+func (g Gate) AppliesTo(stack upgrade.StackName) bool {
+	return len(g.Stacks) == 0 || slices.Contains(g.Stacks, stack)
+}
+
+// Input is what a gate is asked about.
+type Input struct {
+	Run   upgrade.Run
+	Stack upgrade.Stack
+	Gate  upgrade.GateName
+	Round int
+	Early bool
+	Plan  plan.Summary // of the run's last plan; for the stage "plan"
+}
+
+// Check asks once. It writes what it sees into the recorder, honours ctx, and cleans up after itself
+// even when ctx has ended.
+type Check func(ctx context.Context, in Input, rec *Recorder) error
+
+// failure is a "no": the thing is wrong, and we are sure.
+type failure struct{ msg, brief string }
+
+func (f *failure) Error() string { return f.msg }
+
+// Failf returns the error that says no. The text is one sentence without a full stop, with the
+// limit beside the value.
+func Failf(format string, args ...any) error {
+	return &failure{msg: fmt.Sprintf(format, args...)}
+}
+
+// FailBrief is Failf with the effect in at most 80 characters for the headline, such as "staging
+// cannot start instances".
+func FailBrief(brief, format string, args ...any) error {
+	return &failure{msg: fmt.Sprintf(format, args...), brief: brief}
+}
+
+// Failed reports whether err says no, as opposed to "could not tell".
+func Failed(err error) bool {
+	var f *failure
+	return errors.As(err, &f)
+}

@@ -1,0 +1,159 @@
+package gates
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// Prober climbs the ladder of layers of a path, once per address behind its name. It returns an error
+// only if it could not look at all.
+type Prober interface {
+	Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, error)
+}
+
+// VarnishSettings are the settings of a varnish gate.
+type VarnishSettings struct {
+	Paths []probe.Path
+	Tries int // per path before a broken rung counts; default 3
+}
+
+// probePause lies between the tries of a path.
+const probePause = time.Second
+
+// Kind returns "varnish".
+func (VarnishSettings) Kind() string { return KindVarnish }
+
+// Check returns the check: each path answers, layer by layer, on every address behind its name.
+func (s VarnishSettings) Check(_ upgrade.EnvName, deps Deps) (Check, error) {
+	tries := s.Tries
+	if tries == 0 {
+		tries = 3
+	}
+	v := varnish{paths: s.Paths, tries: tries, prober: deps.Prober, clock: deps.Clock}
+	return v.check, nil
+}
+
+type varnish struct {
+	paths  []probe.Path
+	tries  int
+	prober Prober
+	clock  upgrade.Clock
+}
+
+func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
+	var all []probe.Ladder
+	var broken []string
+	var brief string
+	for _, path := range v.paths {
+		ladders, err := v.path(ctx, path, rec)
+		if err != nil {
+			return err
+		}
+		all = append(all, ladders...)
+		for _, ladder := range ladders {
+			rung, bad := ladder.Broken()
+			if !bad {
+				continue
+			}
+			broken = append(broken, fmt.Sprintf("%s: %s", ladder.URL, rung.Detail))
+			if brief == "" {
+				brief = fmt.Sprintf("the site does not answer through Varnish (%s: %s)", rung.Layer, rung.Class)
+			}
+			if ladder.Quote != "" {
+				rec.Quote(ladder.URL, ladder.Quote, ladder.At)
+			}
+		}
+	}
+	recordLadders(rec, all)
+	if len(broken) > 0 {
+		rec.Fact("Broken", "%d of %d", len(broken), len(all))
+		return FailBrief(brief, "%s", strings.Join(broken, "; "))
+	}
+	rec.Passed("all %s answer through Varnish and the backend", plural(len(v.paths), "path"))
+	return nil
+}
+
+// path climbs until every address is whole, at most as often as there are tries.
+func (v varnish) path(ctx context.Context, path probe.Path, rec *Recorder) ([]probe.Ladder, error) {
+	for try := 1; ; try++ {
+		ladders, err := v.prober.Climb(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("probe %s: %w", path.URL, err)
+		}
+		if len(ladders) == 0 {
+			return nil, &upgrade.Error{Code: upgrade.CodeInternal, Msg: "the prober returned nothing for " + path.URL}
+		}
+		whole := true
+		for _, ladder := range ladders {
+			if rung, bad := ladder.Broken(); bad {
+				whole = false
+				rec.Logf("try %d: %s at %s: %s: %s", try, ladder.URL, ladder.Address, rung.Layer, rung.Detail)
+			}
+		}
+		if whole || try >= v.tries {
+			return ladders, nil
+		}
+		if err := v.clock.Sleep(ctx, probePause); err != nil {
+			return nil, fmt.Errorf("wait before probing %s again: %w", path.URL, err)
+		}
+	}
+}
+
+// ladderColumns are the headings of the evidence table that pages draw as a ladder.
+func ladderColumns() []string {
+	return []string{
+		"Path", "Address", string(probe.LayerDNS), string(probe.LayerTCP), string(probe.LayerTLS),
+		string(probe.LayerVarnish), string(probe.LayerBackend),
+	}
+}
+
+func recordLadders(rec *Recorder, ladders []probe.Ladder) {
+	columns := ladderColumns()
+	rows := make([][]string, 0, len(ladders))
+	for _, ladder := range ladders {
+		row := []string{ladder.URL, "", "Not reached", "Not reached", "Not reached", "Not reached", "Not reached"}
+		if ladder.Address.IsValid() {
+			row[1] = ladder.Address.String()
+		}
+		for _, rung := range ladder.Rungs {
+			for i, column := range columns {
+				if column == string(rung.Layer) || rung.Layer == probe.LayerContent && rung.State == probe.RungBroken && column == string(probe.LayerBackend) {
+					row[i] = rungText(rung)
+				}
+			}
+		}
+		rows = append(rows, row)
+	}
+	rec.Table("Ladder", columns, rows)
+}
+
+func rungText(rung probe.Rung) string {
+	switch rung.State {
+	case probe.RungOK:
+		text := strconv.FormatFloat(float64(rung.Took.Microseconds())/1000, 'f', 1, 64) + " ms"
+		if rung.Detail != "" {
+			text += " " + rung.Detail
+		}
+		return text
+	case probe.RungBroken:
+		return "✗ " + rung.Detail
+	case probe.RungNotReached:
+		return "Not reached"
+	case probe.RungNotAsked:
+		return "–"
+	}
+	return "Not reached"
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}

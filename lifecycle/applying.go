@@ -1,0 +1,252 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/upgradegate/upgradegate/engine"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// applying applies the judged plan, once. Before anything is started the intention is written; after a
+// restart the attempt is adopted, never repeated (S3).
+func (l *Lifecycle) applying(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
+	stack, err := l.stack(run)
+	if err != nil {
+		return upgrade.Step{}, err // the slot is kept until somebody brings the stack back
+	}
+	root, err := l.root(run, stack)
+	if err != nil {
+		return l.endApply(run, upgrade.Apply{}, plan.Ended{Message: upgrade.Public(err)}), nil
+	}
+	applies, err := l.Store.Applies(ctx, run.ID)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read applies of run %d: %w", run.ID, err)
+	}
+	a := &apply{Lifecycle: l, work: w, run: run, root: root}
+	for _, earlier := range applies {
+		if earlier.FileDigest == run.Plan.FileDigest {
+			a.row = earlier
+			return a.resume(ctx)
+		}
+	}
+	return a.begin(ctx)
+}
+
+// apply is one apply of one run, as its step sees it.
+type apply struct {
+	*Lifecycle
+	work *engine.Work
+	run  upgrade.Run
+	root plan.Root
+	row  upgrade.Apply
+}
+
+func (a *apply) attempt() plan.Attempt {
+	return plan.Attempt{
+		Dir: a.row.Dir, Stack: a.run.Stack, Environment: a.run.Environment,
+		File: a.run.Plan.File, FileDigest: a.run.Plan.FileDigest, LockDigest: a.run.Plan.LockDigest,
+	}
+}
+
+func (a *apply) begin(ctx context.Context) (upgrade.Step, error) {
+	a.run.Applies++
+	a.row = upgrade.Apply{
+		Run: a.run.ID, N: a.run.Applies, Stack: a.run.Stack, Environment: a.run.Environment, Tree: a.run.Tree,
+		FileDigest: a.run.Plan.FileDigest, State: upgrade.ApplyIntended, Host: a.Host, BootID: a.BootID,
+		Dir: filepath.Join(a.folder(a.run.ID), "apply-"+strconv.Itoa(a.run.Applies)), BegunAt: a.Clock.Now(),
+	}
+	a.run.Progress = upgrade.Progress{Total: a.run.Plan.Changes()}
+	if err := a.checkpoint(ctx, upgrade.EventApply, "The apply begins.", map[string]string{"n": strconv.Itoa(a.row.N)}); err != nil {
+		return upgrade.Step{}, fmt.Errorf("write down the intention to apply: %w", err)
+	}
+	return a.start(ctx)
+}
+
+func (a *apply) start(ctx context.Context) (upgrade.Step, error) {
+	stopWatching := a.watchRequests(ctx)
+	ended, err := a.Terraform.Apply(ctx, a.root, a.attempt(), a.tick(ctx))
+	stopped := stopWatching()
+	if err != nil {
+		if ctx.Err() != nil {
+			return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
+		}
+		ended = plan.Ended{Message: upgrade.Public(err)}
+		a.Log.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
+	}
+	return a.end(ended, stopped), nil
+}
+
+// resume deals with an apply that was begun before.
+func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
+	switch {
+	case a.row.State == upgrade.ApplyExited:
+		return a.end(plan.Ended{OK: a.row.OK, At: a.row.EndedAt, Message: "Terraform stopped"}, nil), nil
+	case a.row.State == upgrade.ApplyLost:
+		return a.lost("nobody knows how it ended"), nil
+	case a.row.Host != a.Host:
+		return a.elsewhere(), nil
+	}
+	stopWatching := a.watchRequests(ctx)
+	ended, found, err := a.Terraform.Adopt(ctx, a.attempt(), a.tick(ctx))
+	stopped := stopWatching()
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("adopt the apply: %w", err)
+	}
+	switch found {
+	case plan.FoundResult:
+		return a.end(ended, stopped), nil
+	case plan.FoundNeverRan:
+		return a.start(ctx)
+	case plan.FoundLost:
+		return a.lost("its process ended without a result"), nil
+	}
+	return a.lost(fmt.Sprintf("an unheard-of finding %q", found)), nil
+}
+
+// hostPatience is how long a run waits for the host that applies for it to come back.
+const hostPatience = 15 * time.Minute
+
+func (a *apply) elsewhere() upgrade.Step {
+	since := a.Clock.Now().Sub(a.run.Since)
+	if since < hostPatience {
+		return a.waits(a.run, fmt.Sprintf("host %s applies, and only it can tell", a.row.Host), upgrade.Park(a.run.Since.Add(hostPatience)))
+	}
+	return a.lost(fmt.Sprintf("host %s applied and has not come back", a.row.Host))
+}
+
+func (a *apply) lost(why string) upgrade.Step {
+	a.row.State, a.row.EndedAt = upgrade.ApplyLost, a.Clock.Now()
+	a.run.ChangedAt = a.row.EndedAt
+	step := a.ended(a.run, upgrade.PhaseInterrupted, upgrade.Cause{Kind: upgrade.CauseInterrupted, Message: "the apply was lost: " + why})
+	step.Applies = []upgrade.Apply{a.row}
+	return step
+}
+
+func (a *apply) end(ended plan.Ended, stopped []upgrade.Request) upgrade.Step {
+	a.run.Progress.Failed = ended.Address
+	step := a.endApply(a.run, a.row, ended)
+	if len(stopped) > 0 {
+		run := a.run
+		run.StoppedBy = stopped[0].By.Name
+		run.ChangedAt = a.Clock.Now()
+		applies := step.Applies
+		step = a.ended(run, upgrade.PhaseStopped, upgrade.Cause{Kind: upgrade.CauseStopped, Message: reasonOf(stopped[0])})
+		step.Applies = applies
+		for _, request := range stopped {
+			step.Handled = append(step.Handled, request.ID)
+		}
+	}
+	return step
+}
+
+// endApply writes down how an apply ended and where the run goes from there.
+func (l *Lifecycle) endApply(run upgrade.Run, row upgrade.Apply, ended plan.Ended) upgrade.Step {
+	at := l.Clock.Now()
+	run.ChangedAt = at
+	var step upgrade.Step
+	if ended.OK {
+		run.Round = 1
+		run.Progress.Done = run.Progress.Total
+		step = l.to(run, upgrade.PhaseSettling)
+	} else {
+		message := ended.Message
+		if message == "" {
+			message = fmt.Sprintf("Terraform ended with exit code %d", ended.ExitCode)
+		}
+		step = l.ended(run, upgrade.PhaseFailed, upgrade.Cause{Kind: upgrade.CauseApply, Message: message})
+	}
+	if row.N > 0 {
+		row.State, row.OK, row.EndedAt = upgrade.ApplyExited, ended.OK, at
+		step.Applies = []upgrade.Apply{row}
+	}
+	return step
+}
+
+// tick keeps the progress of the apply in the journal, as it happens.
+func (a *apply) tick(ctx context.Context) func(plan.Tick) {
+	return func(tick plan.Tick) {
+		if tick.Kind == plan.TickLine {
+			return
+		}
+		a.run.Progress.Done = tick.Done
+		if tick.Total > 0 {
+			a.run.Progress.Total = tick.Total
+		}
+		if a.row.State == upgrade.ApplyIntended {
+			a.row.State = upgrade.ApplyStarted
+		}
+		err := a.checkpoint(ctx, upgrade.EventResource, tick.Text, map[string]string{
+			"address": tick.Address, "action": string(tick.Action), "state": string(tick.Kind),
+			"at": tick.At.UTC().Format(time.RFC3339Nano),
+		})
+		if err != nil {
+			a.Log.WarnContext(ctx, "progress was not kept", "run", int64(a.run.ID), "err", err)
+		}
+	}
+}
+
+func (a *apply) checkpoint(ctx context.Context, kind upgrade.EventKind, text string, data map[string]string) error {
+	event := a.event(a.run, kind, "", text)
+	event.Data = data
+	err := a.work.Commit(ctx, upgrade.Step{Runs: []upgrade.Run{a.run}, Applies: []upgrade.Apply{a.row}, Events: []upgrade.Event{event}})
+	if err != nil {
+		return err
+	}
+	a.run.Rev++
+	return nil
+}
+
+// watchRequests stops the apply in order when somebody asks for it. The returned function ends the
+// watching and gives the requests that were granted.
+func (a *apply) watchRequests(ctx context.Context) (stop func() []upgrade.Request) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	var granted []upgrade.Request
+	attempt, id := a.attempt(), a.run.ID
+	go func() {
+		defer close(ended)
+		for {
+			if len(granted) == 0 {
+				granted = a.stopIfAsked(ctx, id, attempt)
+			}
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-a.work.Nudged():
+			}
+		}
+	}()
+	return func() []upgrade.Request {
+		close(done)
+		<-ended
+		return granted
+	}
+}
+
+func (l *Lifecycle) stopIfAsked(ctx context.Context, id upgrade.RunID, attempt plan.Attempt) []upgrade.Request {
+	requests, err := l.Store.OpenRequests(ctx, id)
+	if err != nil {
+		l.Log.WarnContext(ctx, "requests could not be read", "run", int64(id), "err", err)
+		return nil
+	}
+	var granted []upgrade.Request
+	for _, request := range requests {
+		if request.Kind == upgrade.RequestStop {
+			granted = append(granted, request)
+		}
+	}
+	if len(granted) == 0 {
+		return nil
+	}
+	if err := l.Terraform.Stop(ctx, attempt); err != nil {
+		l.Log.WarnContext(ctx, "apply could not be told to stop", "run", int64(id), "err", err)
+		return nil
+	}
+	return granted
+}

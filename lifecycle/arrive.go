@@ -1,0 +1,286 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+)
+
+// arrival is content that a watched ref now leads to.
+type arrival struct {
+	project forge.Project
+	stacks  []upgrade.Stack // whose trigger the ref is
+	ref     string
+	tree    upgrade.Tree // empty: that of the answer's commit
+	answer  upgrade.Answer
+	title   string
+	author  string
+}
+
+// arrive decides what an arrival starts, joins or supersedes, in one step that holds only if the ref
+// has not been moved by somebody else meanwhile.
+func (l *Lifecycle) arrive(ctx context.Context, a arrival) (upgrade.Step, error) {
+	if a.tree == "" {
+		if err := l.Git.Ensure(ctx, a.project, a.answer.Commit); err != nil {
+			return upgrade.Step{}, fmt.Errorf("fetch %s: %w", a.answer.Commit.Short(), err)
+		}
+		tree, err := l.Git.Tree(ctx, a.project, a.answer.Commit)
+		if err != nil {
+			return upgrade.Step{}, fmt.Errorf("read the tree of %s: %w", a.answer.Commit.Short(), err)
+		}
+		a.tree = tree
+	}
+	state, known, err := l.Store.Ref(ctx, upgrade.RefKey{ProjectID: a.project.ID, Ref: a.ref})
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read ref %s: %w", a.ref, err)
+	}
+	if known && state.Tree == a.tree && state.Commit == a.answer.Commit {
+		return fate(upgrade.FateIgnored, "%s has not moved since the last delivery", a.ref), nil
+	}
+	state = upgrade.RefState{
+		Key: upgrade.RefKey{ProjectID: a.project.ID, Ref: a.ref}, Tree: a.tree, Commit: a.answer.Commit, Rev: state.Rev, At: l.Clock.Now(),
+	}
+	step := upgrade.Step{
+		Refs: []upgrade.RefState{state}, Answers: map[upgrade.RunID][]upgrade.Answer{}, Delivery: &upgrade.Delivery{},
+	}
+	for _, stack := range a.stacks {
+		if err := l.arriveAt(ctx, a, stack, &step); err != nil {
+			return upgrade.Step{}, err
+		}
+	}
+	step.Requests, err = l.abandoned(ctx, a.project.ID, state, fmt.Sprintf("a newer commit of %s is tested", a.answer.Ref))
+	if err != nil {
+		return upgrade.Step{}, err
+	}
+	switch {
+	case len(step.Starts) > 0:
+		step.Delivery.Fate, step.Delivery.Reason = upgrade.FateStarted, fmt.Sprintf("%s leads to new content", a.ref)
+	case len(step.Answers) > 0:
+		step.Delivery.Fate, step.Delivery.Reason = upgrade.FateJoined, "a run that exists tests this content"
+	default:
+		step.Delivery.Fate, step.Delivery.Reason = upgrade.FateIgnored, "no stack is touched by it"
+	}
+	return step, nil
+}
+
+// arriveAt adds to the step what the arrival means for one stack.
+func (l *Lifecycle) arriveAt(ctx context.Context, a arrival, stack upgrade.Stack, step *upgrade.Step) error {
+	existing, found, err := l.answering(ctx, a, stack)
+	if err != nil {
+		return err
+	}
+	if found {
+		step.Answers[existing.ID] = []upgrade.Answer{a.answer}
+		step.Wake = append(step.Wake, upgrade.JobForRun(existing.ID))
+		step.Delivery.Runs = append(step.Delivery.Runs, existing.ID)
+		return nil
+	}
+	base, err := l.base(ctx, a, stack, step)
+	if err != nil {
+		return err
+	}
+	touched, err := l.touched(ctx, a, stack, base)
+	if err != nil {
+		return err
+	}
+	if !touched {
+		return nil
+	}
+	now := l.Clock.Now()
+	step.Starts = append(step.Starts, upgrade.Run{
+		ProjectID: a.project.ID, Project: a.project.Path, Stack: stack.Name, Environment: stack.Staging.Environment,
+		Tree: a.tree, Commit: a.answer.Commit, Version: a.answer.Commit.Short(), Base: base.Commit.Short(),
+		Title: a.title, Author: a.author, Answers: []upgrade.Answer{a.answer},
+		Phase: upgrade.PhaseQueued, Since: now, CreatedAt: now, Verdict: upgrade.VerdictClosed,
+	})
+	return nil
+}
+
+// answering returns the run that answers for the tree already: neither superseded nor stopped, with
+// no other tree's apply begun on that staging stack since.
+func (l *Lifecycle) answering(ctx context.Context, a arrival, stack upgrade.Stack) (upgrade.Run, bool, error) {
+	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{Stack: stack.Name, ProjectID: a.project.ID, Tree: a.tree, Limit: 1})
+	if err != nil {
+		return upgrade.Run{}, false, fmt.Errorf("read runs of %s: %w", stack.Name, err)
+	}
+	if len(runs) == 0 || runs[0].Phase == upgrade.PhaseSuperseded || runs[0].Phase == upgrade.PhaseStopped {
+		return upgrade.Run{}, false, nil
+	}
+	last, begun, err := l.Store.LastApply(ctx, stack.Name, stack.Staging.Environment)
+	if err != nil {
+		return upgrade.Run{}, false, fmt.Errorf("read the last apply of %s: %w", stack.Name, err)
+	}
+	if begun && last.Tree != a.tree && last.BegunAt.After(runs[0].CreatedAt) && runs[0].Applies > 0 {
+		return upgrade.Run{}, false, nil // staging is no longer what that run tested: a revert is tested anew
+	}
+	return runs[0], true, nil
+}
+
+// base returns the tree that production of the stack has. When it is not known it is assumed: the last
+// successful deployment, else the production branch's head; the assumption is kept with the step.
+func (l *Lifecycle) base(ctx context.Context, a arrival, stack upgrade.Stack, step *upgrade.Step) (upgrade.Base, error) {
+	base, known, err := l.Store.Base(ctx, stack.Name)
+	if err != nil || known {
+		return base, err
+	}
+	base = upgrade.Base{Stack: stack.Name, Assumed: true, At: l.Clock.Now()}
+	if stack.Production.Environment != "" {
+		deployments, err := l.Forge.Deployments(ctx, a.project.ID, stack.Production.Environment, 20)
+		if err != nil && upgrade.CodeOf(err) != upgrade.CodeNotFound {
+			return base, fmt.Errorf("read deployments to %s: %w", stack.Production.Environment, err)
+		}
+		for _, deployment := range deployments {
+			if deployment.Status == "success" {
+				base.Commit = deployment.Commit
+				break
+			}
+		}
+	}
+	if base.Commit == "" {
+		branch, err := l.Forge.Branch(ctx, a.project.ID, stack.Production.Branch)
+		if err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return base, nil // no production branch yet: nothing to assume, so everything is touched
+		}
+		if err != nil {
+			return base, fmt.Errorf("read branch %s: %w", stack.Production.Branch, err)
+		}
+		base.Commit = branch.Commit
+	}
+	if err := l.Git.Ensure(ctx, a.project, base.Commit); err != nil {
+		return base, fmt.Errorf("fetch %s: %w", base.Commit.Short(), err)
+	}
+	if base.Tree, err = l.Git.Tree(ctx, a.project, base.Commit); err != nil {
+		return base, fmt.Errorf("read the tree of %s: %w", base.Commit.Short(), err)
+	}
+	step.Bases = append(step.Bases, base)
+	return base, nil
+}
+
+// touched reports whether a file of the stack differs between the arriving tree and its base, or the
+// tree of which an apply to its staging was last begun. What cannot be compared is touched.
+func (l *Lifecycle) touched(ctx context.Context, a arrival, stack upgrade.Stack, base upgrade.Base) (bool, error) {
+	last, begun, err := l.Store.LastApply(ctx, stack.Name, stack.Staging.Environment)
+	if err != nil {
+		return false, fmt.Errorf("read the last apply of %s: %w", stack.Name, err)
+	}
+	if base.Assumed || base.Tree == "" {
+		return true, nil
+	}
+	from := []upgrade.Tree{base.Tree}
+	if begun {
+		from = append(from, last.Tree)
+	}
+	for _, tree := range from {
+		if tree == a.tree {
+			continue
+		}
+		paths, err := l.Git.Touched(ctx, a.project, tree, a.tree)
+		if err != nil {
+			if upgrade.Transient(err) {
+				return false, fmt.Errorf("compare %s with %s: %w", tree.Short(), a.tree.Short(), err)
+			}
+			return true, nil
+		}
+		if anyOf(paths, stack) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// anyOf reports whether a path belongs to the stack: under its folder, or matched by its globs;
+// without globs the whole repository counts.
+func anyOf(paths []string, stack upgrade.Stack) bool {
+	if len(stack.Paths) == 0 {
+		return len(paths) > 0
+	}
+	for _, p := range paths {
+		if stack.Dir != "" && (p == stack.Dir || strings.HasPrefix(p, stack.Dir+"/")) {
+			return true
+		}
+		for _, glob := range stack.Paths {
+			if matches(glob, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matches reports whether the glob matches the slash-separated path; ** stands for any number of
+// folders, the other signs are path.Match's. A glob that cannot be read matches everything.
+func matches(glob, name string) bool {
+	return matchParts(strings.Split(glob, "/"), strings.Split(name, "/"))
+}
+
+func matchParts(globs, names []string) bool {
+	for i, glob := range globs {
+		if glob == "**" {
+			for skip := i; skip <= len(names); skip++ {
+				if matchParts(globs[i+1:], names[skip:]) {
+					return true
+				}
+			}
+			return false
+		}
+		if i >= len(names) {
+			return false
+		}
+		if ok, err := path.Match(glob, names[i]); err == nil && !ok {
+			return false
+		}
+	}
+	return len(globs) == len(names)
+}
+
+// abandoned asks runs to give way to which no watched ref leads any more, now that moved leads
+// elsewhere: before their apply they are superseded; an open one that never was head of the production
+// branch is locked again.
+func (l *Lifecycle) abandoned(ctx context.Context, projectID int64, moved upgrade.RefState, why string) ([]upgrade.Request, error) {
+	refs, err := l.Store.Refs(ctx, projectID)
+	if err != nil {
+		return nil, fmt.Errorf("read refs: %w", err)
+	}
+	wanted := map[upgrade.Tree]bool{moved.Tree: true}
+	for _, ref := range refs {
+		if ref.Key != moved.Key {
+			wanted[ref.Tree] = true
+		}
+	}
+	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{ProjectID: projectID, Limit: 500})
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	var requests []upgrade.Request
+	for _, run := range runs {
+		if wanted[run.Tree] {
+			continue
+		}
+		request := upgrade.Request{Run: run.ID, By: upgrade.ByRule(), Reason: why, At: l.Clock.Now()}
+		switch {
+		case run.Phase.CanFollow(upgrade.PhaseSuperseded):
+			request.Kind = upgrade.RequestSupersede
+		case run.Phase.CanFollow(upgrade.PhaseRelocked) && !l.wasProduction(run):
+			request.Kind = upgrade.RequestRelock
+		default:
+			continue
+		}
+		requests = append(requests, request)
+	}
+	return requests, nil
+}
+
+// wasProduction reports whether the run's tree was head of its production branch.
+func (l *Lifecycle) wasProduction(run upgrade.Run) bool {
+	branch := l.stacks[run.Stack].Production.Branch
+	for _, answer := range run.Answers {
+		if answer.MergeRequest == 0 && answer.Ref == branch {
+			return true
+		}
+	}
+	return false
+}

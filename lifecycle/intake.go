@@ -1,0 +1,161 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/engine"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+)
+
+// intake finds out what one delivery means. The delivery is only a hint (S7): what is true is read
+// from GitLab, and only then are runs created, joined or superseded.
+func (l *Lifecycle) intake(ctx context.Context, w *engine.Work) (upgrade.Step, error) {
+	delivery, err := l.Store.Delivery(ctx, upgrade.DeliveryID(w.Job.Subject))
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read delivery %s: %w", w.Job.Subject, err)
+	}
+	if delivery.Fate != upgrade.FatePending && delivery.Fate != "" {
+		return upgrade.Step{Next: upgrade.End()}, nil
+	}
+	step, err := l.understand(ctx, delivery)
+	if err != nil {
+		if upgrade.Transient(err) || ctx.Err() != nil || upgrade.CodeOf(err) == upgrade.CodeStale {
+			return upgrade.Step{}, err // the engine tries again: what was answered 2xx is never lost
+		}
+		l.Log.WarnContext(ctx, "delivery refused", "delivery", string(delivery.ID), "err", err)
+		step = fate(upgrade.FateRefused, "%s", upgrade.Public(err))
+	}
+	step.Delivery.ID = delivery.ID
+	step.Next = upgrade.End()
+	return step, nil
+}
+
+// fate is the step that does nothing but say what came of a delivery.
+func fate(f upgrade.Fate, format string, args ...any) upgrade.Step {
+	return upgrade.Step{Delivery: &upgrade.Delivery{Fate: f, Reason: fmt.Sprintf(format, args...)}}
+}
+
+func (l *Lifecycle) understand(ctx context.Context, delivery upgrade.Delivery) (upgrade.Step, error) {
+	hint := delivery.Hint
+	if hint.Kind == upgrade.HintOther || hint.Kind == upgrade.HintNote {
+		return fate(upgrade.FateIgnored, "%s says nothing that is acted on", orWord(delivery.Event, "it")), nil
+	}
+	project, err := l.Forge.ProjectByID(ctx, hint.ProjectID)
+	if err != nil {
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return fate(upgrade.FateIgnored, "GitLab does not know project %d, or the token may not see it", hint.ProjectID), nil
+		}
+		return upgrade.Step{}, fmt.Errorf("read project %d: %w", hint.ProjectID, err)
+	}
+	if len(l.stacksOf(project.Path)) == 0 {
+		return fate(upgrade.FateIgnored, "no stack is configured for project %s", project.Path), nil
+	}
+	switch hint.Kind {
+	case upgrade.HintPush:
+		return l.pushed(ctx, project, hint)
+	case upgrade.HintMergeRequest:
+		return l.mergeRequest(ctx, project, hint.MergeRequest)
+	case upgrade.HintPipeline, upgrade.HintJob, upgrade.HintDeployment:
+		return l.progressed(ctx, project, hint)
+	case upgrade.HintReconcile, upgrade.HintNote, upgrade.HintOther:
+	}
+	return fate(upgrade.FateIgnored, "nothing to do"), nil
+}
+
+func orWord(word, other string) string {
+	if word == "" {
+		return other
+	}
+	return word
+}
+
+func (l *Lifecycle) stacksOf(path string) []upgrade.Stack {
+	var stacks []upgrade.Stack
+	for _, stack := range l.Stacks {
+		if strings.EqualFold(stack.Project, path) {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
+}
+
+func headRef(branch string) string { return "heads/" + branch }
+
+func mergeRef(iid int64) string { return fmt.Sprintf("merge-requests/%d", iid) }
+
+// pushed deals with a push: where the branch is now, not where the delivery says it was.
+func (l *Lifecycle) pushed(ctx context.Context, project forge.Project, hint upgrade.Hint) (upgrade.Step, error) {
+	if hint.Ref == "" {
+		return fate(upgrade.FateIgnored, "it is not about a branch"), nil
+	}
+	var stacks []upgrade.Stack
+	watched := false
+	for _, stack := range l.stacksOf(project.Path) {
+		if stack.Trigger.MergeRequestTo == hint.Ref {
+			watched = true
+		}
+		if stack.Trigger.Push == hint.Ref || stack.Production.Branch == hint.Ref {
+			stacks = append(stacks, stack)
+		}
+	}
+	if watched { // the target of merge requests has moved: what they would give is another tree
+		if err := l.offerMergeRequests(ctx, project, hint.Ref, "target"); err != nil {
+			return upgrade.Step{}, err
+		}
+	}
+	if len(stacks) == 0 {
+		return fate(upgrade.FateIgnored, "branch %s is not watched", hint.Ref), nil
+	}
+	branch, err := l.Forge.Branch(ctx, project.ID, hint.Ref)
+	if err != nil {
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return fate(upgrade.FateIgnored, "branch %s no longer exists", hint.Ref), nil
+		}
+		return upgrade.Step{}, fmt.Errorf("read branch %s: %w", hint.Ref, err)
+	}
+	if !branch.Protected {
+		return fate(upgrade.FateRefused, "branch %s is not protected in GitLab, so anybody could push to it: protect it", hint.Ref), nil
+	}
+	return l.arrive(ctx, arrival{
+		project: project, stacks: stacks, ref: headRef(hint.Ref),
+		answer: upgrade.Answer{Ref: hint.Ref, Commit: branch.Commit, At: l.Clock.Now()},
+		title:  branch.Title, author: branch.Author,
+	})
+}
+
+// progressed wakes what waits for pipelines, jobs and deployments of the project.
+func (l *Lifecycle) progressed(ctx context.Context, project forge.Project, hint upgrade.Hint) (upgrade.Step, error) {
+	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{ProjectID: project.ID, Limit: 100})
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read runs of %s: %w", project.Path, err)
+	}
+	step := fate(upgrade.FateIgnored, "no run waits for it")
+	for _, run := range runs {
+		waiting := run.Phase == upgrade.PhaseUnlocking || run.Phase == upgrade.PhaseUnlocked
+		if waiting {
+			step.Wake = append(step.Wake, upgrade.JobForRun(run.ID))
+		}
+		ours := hint.Kind == upgrade.HintPipeline && run.AnswersFor(hint.After)
+		if ours {
+			step.Wake = append(step.Wake, upgrade.JobForStatus(run.ID))
+		}
+		if waiting || ours {
+			step.Delivery.Reason = "runs that wait for GitLab look again"
+			step.Delivery.Runs = append(step.Delivery.Runs, run.ID)
+		}
+	}
+	if hint.Kind != upgrade.HintPipeline || hint.Status != "success" {
+		return step, nil
+	}
+	for _, stack := range l.stacksOf(project.Path) {
+		if target := stack.Trigger.MergeRequestTo; target != "" {
+			if err := l.offerMergeRequests(ctx, project, target, fmt.Sprintf("pipeline-%d", hint.Pipeline)); err != nil {
+				return upgrade.Step{}, err
+			}
+		}
+	}
+	return step, nil
+}

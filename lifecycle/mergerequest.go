@@ -1,0 +1,159 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+)
+
+// mergeRequest deals with a merge request as it is now: its upgrade is the tree that merging it would
+// give.
+func (l *Lifecycle) mergeRequest(ctx context.Context, project forge.Project, iid int64) (upgrade.Step, error) {
+	mr, err := l.Forge.MergeRequest(ctx, project.ID, iid)
+	if err != nil {
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return fate(upgrade.FateIgnored, "!%d no longer exists", iid), nil
+		}
+		return upgrade.Step{}, fmt.Errorf("read !%d: %w", iid, err)
+	}
+	var stacks []upgrade.Stack
+	var when []upgrade.Condition
+	for _, stack := range l.stacksOf(project.Path) {
+		if stack.Trigger.MergeRequestTo == mr.TargetBranch {
+			stacks = append(stacks, stack)
+			when = append(when, stack.Trigger.When...)
+		}
+	}
+	if len(stacks) == 0 {
+		return fate(upgrade.FateIgnored, "merge requests to %s are not watched", mr.TargetBranch), nil
+	}
+	if mr.State != "opened" {
+		return l.leave(ctx, project, mr)
+	}
+	unmet, err := l.unmet(ctx, project, mr, when)
+	if err != nil {
+		return upgrade.Step{}, err
+	}
+	if len(unmet) > 0 {
+		return fate(upgrade.FateRefused, "!%d is not tested: %s", iid, strings.Join(unmet, "; ")), nil
+	}
+	target, err := l.Forge.Branch(ctx, project.ID, mr.TargetBranch)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read branch %s: %w", mr.TargetBranch, err)
+	}
+	for _, commit := range []upgrade.Commit{target.Commit, mr.Head} {
+		if err := l.Git.Ensure(ctx, project, commit); err != nil {
+			return upgrade.Step{}, fmt.Errorf("fetch %s: %w", commit.Short(), err)
+		}
+	}
+	tree, conflict, err := l.Git.MergeTree(ctx, project, target.Commit, mr.Head)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("merge !%d: %w", iid, err)
+	}
+	if conflict {
+		return fate(upgrade.FateRefused, "!%d conflicts with %s: resolve the conflict and push", iid, mr.TargetBranch), nil
+	}
+	return l.arrive(ctx, arrival{
+		project: project, stacks: stacks, ref: mergeRef(iid), tree: tree,
+		answer: upgrade.Answer{Ref: mr.SourceBranch, Commit: mr.Head, MergeRequest: iid, At: l.Clock.Now()},
+		title:  mr.Title, author: mr.Author,
+	})
+}
+
+// leave forgets where a merge request led, once it is merged or closed.
+func (l *Lifecycle) leave(ctx context.Context, project forge.Project, mr forge.MergeRequest) (upgrade.Step, error) {
+	key := upgrade.RefKey{ProjectID: project.ID, Ref: mergeRef(mr.IID)}
+	state, known, err := l.Store.Ref(ctx, key)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read ref of !%d: %w", mr.IID, err)
+	}
+	step := fate(upgrade.FateIgnored, "!%d is %s", mr.IID, mr.State)
+	if !known || state.Tree == "" || mr.State == "merged" {
+		return step, nil // a merged tree is about to arrive on its target
+	}
+	state.Tree, state.Commit, state.At = "", "", l.Clock.Now()
+	step.Refs = []upgrade.RefState{state}
+	step.Requests, err = l.abandoned(ctx, project.ID, state, fmt.Sprintf("!%d was %s", mr.IID, mr.State))
+	return step, err
+}
+
+// unmet lists the conditions that do not hold for the merge request, as sentences (S13).
+func (l *Lifecycle) unmet(ctx context.Context, project forge.Project, mr forge.MergeRequest, when []upgrade.Condition) ([]string, error) {
+	var unmet []string
+	if slices.Contains(when, upgrade.WhenNotDraft) && mr.Draft {
+		unmet = append(unmet, "it is a draft")
+	}
+	if slices.Contains(when, upgrade.WhenSameProject) && mr.SourceProjectID != mr.TargetProjectID {
+		unmet = append(unmet, "it comes from another project")
+	}
+	if slices.Contains(when, upgrade.WhenPipelinePassed) {
+		passed, why, err := l.pipelinePassed(ctx, project, mr)
+		if err != nil {
+			return nil, err
+		}
+		if !passed {
+			unmet = append(unmet, why)
+		}
+	}
+	if slices.Contains(when, upgrade.WhenApproved) {
+		approved, why, err := l.approved(ctx, project, mr)
+		if err != nil {
+			return nil, err
+		}
+		if !approved {
+			unmet = append(unmet, why)
+		}
+	}
+	return unmet, nil
+}
+
+// pipelinePassed looks at the head pipeline's jobs without our own statuses: waiting for ourselves
+// would wait for ever.
+func (l *Lifecycle) pipelinePassed(ctx context.Context, project forge.Project, mr forge.MergeRequest) (passed bool, why string, err error) {
+	if mr.Pipeline.ID == 0 || mr.Pipeline.Commit != mr.Head {
+		return false, "its head has no pipeline", nil
+	}
+	if mr.Pipeline.Status == "success" {
+		return true, "", nil
+	}
+	jobs, err := l.Forge.Jobs(ctx, project.ID, mr.Pipeline.ID)
+	if err != nil {
+		return false, "", fmt.Errorf("read jobs of pipeline %d: %w", mr.Pipeline.ID, err)
+	}
+	if len(jobs) == 0 {
+		return false, fmt.Sprintf("its pipeline %d is %s", mr.Pipeline.ID, mr.Pipeline.Status), nil
+	}
+	for _, job := range jobs {
+		if job.Status != "success" && !job.AllowFailure && job.Status != "skipped" {
+			return false, fmt.Sprintf("job %s of its pipeline is %s", job.Name, job.Status), nil
+		}
+	}
+	return true, "", nil
+}
+
+// approved counts approvals of people who wrote none of it, given at or after the newest version. An
+// empty list is never approval, nor is a time that cannot be had.
+func (l *Lifecycle) approved(ctx context.Context, project forge.Project, mr forge.MergeRequest) (ok bool, why string, err error) {
+	approvals, err := l.Forge.Approvals(ctx, project.ID, mr.IID)
+	if err != nil {
+		return false, "", fmt.Errorf("read approvals of !%d: %w", mr.IID, err)
+	}
+	versions, err := l.Forge.Versions(ctx, project.ID, mr.IID)
+	if err != nil {
+		return false, "", fmt.Errorf("read versions of !%d: %w", mr.IID, err)
+	}
+	if len(approvals) == 0 || len(versions) == 0 {
+		return false, "nobody has approved it", nil
+	}
+	for _, approval := range approvals {
+		if approval.UserID == mr.AuthorID || approval.At.IsZero() || approval.At.Before(versions[0].CreatedAt) {
+			continue
+		}
+		return true, "", nil
+	}
+	return false, "nobody but its author has approved its newest version", nil
+}

@@ -1,0 +1,98 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// planning makes the plan that is judged and applied.
+func (l *Lifecycle) planning(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
+	stack, err := l.stack(run)
+	if err != nil {
+		return l.orFail(run, upgrade.CausePlan, err)
+	}
+	root, err := l.root(run, stack)
+	if err != nil {
+		return l.orFail(run, upgrade.CausePlan, err)
+	}
+	var planned plan.Planned
+	err = l.logged(run.ID, StagePlan, func(log io.Writer) (err error) {
+		planned, err = l.Terraform.Plan(ctx, root, log)
+		return err
+	})
+	if err != nil {
+		return l.orFail(run, upgrade.CausePlan, err)
+	}
+	summary, err := l.Terraform.Show(ctx, root, planned)
+	if err != nil {
+		return l.orFail(run, upgrade.CausePlan, err)
+	}
+	if err := l.keepPlan(run.ID, summary); err != nil {
+		return upgrade.Step{}, err
+	}
+	run.Plan = facts(planned, summary)
+	step := l.to(run, upgrade.PhaseJudging)
+	step.Events = append(step.Events, l.event(run, upgrade.EventNote, "", fmt.Sprintf(
+		"The plan creates %d, updates %d, replaces %d, destroys %d and forgets %d.",
+		run.Plan.Create, run.Plan.Update, run.Plan.Replace, run.Plan.Destroy, run.Plan.Forget)))
+	return step, nil
+}
+
+func facts(planned plan.Planned, summary plan.Summary) upgrade.PlanFacts {
+	facts := upgrade.PlanFacts{
+		File: planned.File, FileDigest: planned.FileDigest, LockDigest: planned.LockDigest,
+		ChangeDigest: summary.Digest, Tool: planned.Tool,
+	}
+	for _, change := range summary.Changes {
+		switch change.Action {
+		case plan.Create:
+			facts.Create++
+		case plan.Update:
+			facts.Update++
+		case plan.Replace:
+			facts.Replace++
+		case plan.Delete:
+			facts.Destroy++
+		case plan.Forget:
+			facts.Forget++
+		case plan.NoOp, plan.Read:
+		}
+	}
+	return facts
+}
+
+// keepPlan writes the summary beside the plan, for the gates and the page.
+func (l *Lifecycle) keepPlan(run upgrade.RunID, summary plan.Summary) error {
+	data, err := json.Marshal(summary)
+	if err != nil {
+		return fmt.Errorf("encode the plan: %w", err)
+	}
+	if err := os.WriteFile(l.planFile(run), data, 0o600); err != nil {
+		return fmt.Errorf("keep the plan: %w", err)
+	}
+	return nil
+}
+
+func (l *Lifecycle) planFile(run upgrade.RunID) string {
+	return filepath.Join(l.folder(run), "plan.json")
+}
+
+// plan returns the summary that planning kept.
+func (l *Lifecycle) plan(run upgrade.RunID) (plan.Summary, error) {
+	data, err := os.ReadFile(l.planFile(run))
+	if err != nil {
+		return plan.Summary{}, fmt.Errorf("read the plan: %w", err)
+	}
+	var summary plan.Summary
+	if err := json.Unmarshal(data, &summary); err != nil {
+		return plan.Summary{}, fmt.Errorf("decode the plan: %w", err)
+	}
+	return summary, nil
+}

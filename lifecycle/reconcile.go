@@ -1,0 +1,195 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/upgradegate/upgradegate/engine"
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+)
+
+// How often the periodic jobs run.
+const (
+	reconcileEvery = time.Minute
+	reapEvery      = 10 * time.Minute
+)
+
+// periodic does one round of a periodic job. Its own errors are logged: the next round comes anyway.
+func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step, error) {
+	var (
+		err   error
+		every time.Duration
+	)
+	switch w.Job.Subject {
+	case periodicReconcile:
+		every, err = reconcileEvery, l.reconcile(ctx)
+	case periodicReap:
+		every, err = reapEvery, l.reap(ctx)
+	default:
+		return upgrade.Step{Next: upgrade.End()}, nil // of a version that had it
+	}
+	if ctx.Err() != nil {
+		return upgrade.Step{}, fmt.Errorf("%s: %w", w.Job.Subject, context.Cause(ctx))
+	}
+	if err != nil {
+		l.Log.WarnContext(ctx, "periodic job had problems", "job", w.Job.Subject, "err", err)
+	}
+	return upgrade.Step{Next: upgrade.Park(l.Clock.Now().Add(every))}, nil
+}
+
+// reconcile compares what GitLab shows with what we decided: deliveries may be lost, late or doubled
+// (S7), and statuses may be written by others (S8).
+func (l *Lifecycle) reconcile(ctx context.Context) error {
+	var problems []error
+	for _, path := range l.projects() {
+		if err := l.reconcileProject(ctx, path); err != nil {
+			problems = append(problems, fmt.Errorf("reconcile %s: %w", path, err))
+		}
+	}
+	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{Limit: 200})
+	if err != nil {
+		return errors.Join(append(problems, err)...)
+	}
+	var jobs []upgrade.JobID
+	for _, run := range runs {
+		if run.Phase == upgrade.PhaseUnlocking || run.Phase == upgrade.PhaseUnlocked {
+			jobs = append(jobs, upgrade.JobForRun(run.ID))
+		}
+		if run.Phase.Live() || l.Clock.Now().Sub(run.Since) < 24*time.Hour {
+			jobs = append(jobs, upgrade.JobForStatus(run.ID))
+		}
+	}
+	return errors.Join(append(problems, l.Store.Wake(ctx, jobs...))...)
+}
+
+// projects lists the projects of the stacks, each once, in the order of the file.
+func (l *Lifecycle) projects() []string {
+	seen := map[string]bool{}
+	var paths []string
+	for _, stack := range l.Stacks {
+		if !seen[stack.Project] {
+			seen[stack.Project] = true
+			paths = append(paths, stack.Project)
+		}
+	}
+	return paths
+}
+
+// reconcileProject makes a delivery of our own for each watched ref that has moved without one.
+func (l *Lifecycle) reconcileProject(ctx context.Context, path string) error {
+	project, err := l.Forge.Project(ctx, path)
+	if err != nil {
+		return err
+	}
+	branches, targets := map[string]bool{}, map[string]bool{}
+	for _, stack := range l.Stacks {
+		if stack.Project != path {
+			continue
+		}
+		if stack.Trigger.Push != "" {
+			branches[stack.Trigger.Push] = true
+		}
+		branches[stack.Production.Branch] = true
+		if stack.Trigger.MergeRequestTo != "" {
+			targets[stack.Trigger.MergeRequestTo] = true
+		}
+	}
+	var problems []error
+	for branch := range branches {
+		problems = append(problems, l.reconcileBranch(ctx, project, branch))
+	}
+	for target := range targets {
+		problems = append(problems, l.offerMergeRequests(ctx, project, target, "reconcile"))
+	}
+	return errors.Join(problems...)
+}
+
+func (l *Lifecycle) reconcileBranch(ctx context.Context, project forge.Project, branch string) error {
+	now, err := l.Forge.Branch(ctx, project.ID, branch)
+	if err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read branch %s: %w", branch, err)
+	}
+	known, seen, err := l.Store.Ref(ctx, upgrade.RefKey{ProjectID: project.ID, Ref: headRef(branch)})
+	if err != nil {
+		return fmt.Errorf("read ref %s: %w", branch, err)
+	}
+	if seen && known.Commit == now.Commit {
+		return nil
+	}
+	if !seen && !l.staging(project.Path, branch) {
+		return nil // a production branch is first looked at when a push tells of it
+	}
+	return l.offer(ctx, fmt.Sprintf("reconcile:%d:%s:%s", project.ID, branch, now.Commit), upgrade.Hint{
+		Kind: upgrade.HintPush, ProjectID: project.ID, Project: project.Path, Ref: branch, After: now.Commit,
+	})
+}
+
+// staging reports whether pushes to the branch start runs of a stack of the project.
+func (l *Lifecycle) staging(path, branch string) bool {
+	for _, stack := range l.Stacks {
+		if stack.Project == path && stack.Trigger.Push == branch {
+			return true
+		}
+	}
+	return false
+}
+
+// offerMergeRequests makes a delivery of our own for each open merge request to the branch, so that
+// intake looks at it again. why makes the delivery's id: the same state is offered once.
+func (l *Lifecycle) offerMergeRequests(ctx context.Context, project forge.Project, target, why string) error {
+	branch, err := l.Forge.Branch(ctx, project.ID, target)
+	if err != nil {
+		return fmt.Errorf("read branch %s: %w", target, err)
+	}
+	open, err := l.Forge.OpenMergeRequests(ctx, project.ID, target)
+	if err != nil {
+		return fmt.Errorf("read merge requests to %s: %w", target, err)
+	}
+	var problems []error
+	for _, mr := range open {
+		known, seen, err := l.Store.Ref(ctx, upgrade.RefKey{ProjectID: project.ID, Ref: mergeRef(mr.IID)})
+		if err != nil {
+			return fmt.Errorf("read ref of !%d: %w", mr.IID, err)
+		}
+		if seen && known.Commit == mr.Head && why == "reconcile" {
+			continue
+		}
+		// A pipeline or an approval may change what holds it back, so the minute is part of the id.
+		id := fmt.Sprintf("%s:%d:!%d:%s:%s:%d", why, project.ID, mr.IID, mr.Head, branch.Commit, l.Clock.Now().Unix()/60)
+		problems = append(problems, l.offer(ctx, id, upgrade.Hint{
+			Kind: upgrade.HintMergeRequest, ProjectID: project.ID, Project: project.Path, MergeRequest: mr.IID,
+			TargetBranch: target, After: mr.Head,
+		}))
+	}
+	return errors.Join(problems...)
+}
+
+func (l *Lifecycle) offer(ctx context.Context, id string, hint upgrade.Hint) error {
+	_, err := l.Store.Deliver(ctx, upgrade.Delivery{
+		ID: upgrade.DeliveryID(id), Event: "Reconcile", ReceivedAt: l.Clock.Now(), Hint: hint, Fate: upgrade.FatePending,
+	})
+	if err != nil {
+		return fmt.Errorf("offer %s: %w", id, err)
+	}
+	return nil
+}
+
+// reap removes test groups whose time is over, in every environment.
+func (l *Lifecycle) reap(ctx context.Context) error {
+	var problems []error
+	for _, cloud := range l.Clouds {
+		ended, err := gates.Reap(ctx, cloud, l.Clock.Now())
+		problems = append(problems, err)
+		for _, name := range ended {
+			l.Log.InfoContext(ctx, "removed a test group that was left over", "group", name)
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,52 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/engine"
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// settling waits until what was changed has taken effect. Gates that declare it are asked once at
+// once: their no is final, their yes counts for nothing.
+func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
+	stack, err := l.stack(run)
+	if err != nil {
+		return upgrade.Step{}, err
+	}
+	if err := l.askEarly(ctx, w, &run, stack); err != nil {
+		return upgrade.Step{}, err
+	}
+	due := run.ChangedAt.Add(l.settle(run.Stack))
+	if l.Clock.Now().Before(due) {
+		reason := fmt.Sprintf("settling until %s", due.UTC().Format("15:04:05"))
+		return l.waits(run, reason, upgrade.Park(due)), nil
+	}
+	return l.to(run, upgrade.PhaseChecking), nil
+}
+
+func (l *Lifecycle) askEarly(ctx context.Context, w *engine.Work, run *upgrade.Run, stack upgrade.Stack) error {
+	results, err := l.Store.Results(ctx, run.ID)
+	if err != nil {
+		return fmt.Errorf("read results of run %d: %w", run.ID, err)
+	}
+	answered := map[upgrade.GateName]bool{}
+	for _, result := range results {
+		if result.Early && result.Round == run.Round {
+			answered[result.Gate] = true
+		}
+	}
+	var early []gates.Gate
+	for _, gate := range l.gatesOf(run.Stack, upgrade.StageAfter) {
+		// A gate that need not settle is asked in a moment anyway.
+		if gate.Early && gate.Settle > 0 && !answered[gate.Name] {
+			early = append(early, gate)
+		}
+	}
+	if len(early) == 0 {
+		return nil
+	}
+	return l.ask(ctx, w, run, early, gates.Input{Stack: stack, Round: run.Round, Early: true})
+}
