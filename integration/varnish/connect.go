@@ -1,0 +1,186 @@
+package varnish
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// connect opens TCP and, where the address says so, TLS. The caller closes the connection.
+func (c *climber) connect(ctx context.Context) (net.Conn, error) {
+	conn, err := c.connectTCP(ctx)
+	if err != nil || !c.t.tls {
+		if err == nil {
+			c.skip(probe.LayerTLS, "plain http")
+		}
+		return conn, err
+	}
+	secure, err := c.connectTLS(ctx, conn)
+	if err != nil {
+		_ = conn.Close() // the handshake's error is the news
+		return nil, err
+	}
+	return secure, nil
+}
+
+func (c *climber) connectTCP(ctx context.Context) (net.Conn, error) {
+	if err := c.p.guard.Check(c.addr); err != nil {
+		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
+	}
+	limited, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
+	defer cancel()
+	start := c.p.now()
+	conn, err := c.p.dial(limited, "tcp", c.addr.String())
+	took := c.p.now().Sub(start)
+	switch {
+	case err == nil:
+		detail := "connected"
+		if n := retransmits(conn); n > 0 {
+			detail = fmt.Sprintf("connected, but %s had to be repeated: packets get lost", counted(n, "packet"))
+		}
+		c.good(probe.LayerTCP, took, detail)
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	if local := localTrouble(err); local != nil {
+		return nil, local
+	}
+	class := tcpClass(err)
+	detail := sentence(class, c.t, c.addr, c.p.limits)
+	switch class { //nolint:exhaustive // the others need no second look
+	case probe.ClassGuarded:
+		detail = guarded(err)
+	case probe.ClassNetUnreachable:
+		if c.p.noRoute(ctx, c.addr) {
+			detail = fmt.Sprintf("this machine has no route to %s", c.addr.Addr())
+		}
+	}
+	return nil, &brokenError{layer: probe.LayerTCP, class: class, took: took, detail: detail}
+}
+
+// guarded returns the guard's sentence with what to do.
+func guarded(err error) string {
+	if hint := upgrade.HintOf(err); hint != "" {
+		return upgrade.Public(err) + "; " + hint
+	}
+	return upgrade.Public(err)
+}
+
+func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	secure := tls.Client(conn, &tls.Config{
+		ServerName: c.t.host, RootCAs: c.t.roots, Time: c.p.now,
+		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+	})
+	start := c.p.now()
+	limited, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
+	defer cancel()
+	err := secure.HandshakeContext(limited)
+	took := c.p.now().Sub(start)
+	if err == nil {
+		state := secure.ConnectionState()
+		until := state.PeerCertificates[0].NotAfter
+		c.good(probe.LayerTLS, took, fmt.Sprintf("%s, certificate until %s", tls.VersionName(state.Version), until.UTC().Format(time.DateOnly)))
+		return secure, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	broken := &brokenError{layer: probe.LayerTLS, class: tlsClass(err), took: took}
+	if broken.class == probe.ClassTLSTimeout && c.speaksHTTP(ctx) {
+		// Varnish waits for the rest of a request line; only asking in its own language shows it.
+		broken.class = probe.ClassTLSNotTLS
+	}
+	broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits) + certDetail(err)
+	return nil, broken
+}
+
+// tcpClass sorts an error of connecting.
+func tcpClass(err error) probe.Class {
+	switch {
+	case upgrade.CodeOf(err) == upgrade.CodeForbidden:
+		return probe.ClassGuarded
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return probe.ClassTCPRefused
+	case errors.Is(err, syscall.ENETUNREACH):
+		return probe.ClassNetUnreachable
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return probe.ClassHostUnreachable
+	case errors.Is(err, syscall.ECONNRESET):
+		return probe.ClassTCPReset
+	}
+	return probe.ClassTCPTimeout
+}
+
+// localTrouble returns a CodeUnavailable error when err is this machine's own trouble, from which nothing
+// follows about the site; else nil.
+func localTrouble(err error) error {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, // out of something
+		syscall.EADDRNOTAVAIL,         // out of local ports
+		syscall.EPERM, syscall.EACCES, // a firewall on this machine
+		syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT, syscall.EINVAL, // no such network here
+	} {
+		if errors.Is(err, errno) {
+			return &upgrade.Error{
+				Code: upgrade.CodeUnavailable, Msg: "this machine cannot probe: " + errno.Error(),
+				Hint: "look at its limits on open files and ports, and at its own firewall", Cause: err,
+			}
+		}
+	}
+	return nil
+}
+
+// tlsClass sorts an error of a handshake.
+func tlsClass(err error) probe.Class {
+	var (
+		header    tls.RecordHeaderError
+		name      x509.HostnameError
+		authority x509.UnknownAuthorityError
+		cert      x509.CertificateInvalidError
+		timeout   net.Error
+	)
+	switch {
+	case errors.As(err, &header):
+		return probe.ClassTLSNotTLS
+	case errors.As(err, &name):
+		return probe.ClassTLSWrongName
+	case errors.As(err, &authority):
+		return probe.ClassTLSUnknownCA
+	case errors.As(err, &cert) && cert.Reason == x509.Expired:
+		return probe.ClassTLSExpired
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return probe.ClassTLSReset
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return probe.ClassTLSTimeout
+	}
+	return probe.ClassTLSOther
+}
+
+// certDetail returns what the certificate itself says about why it was refused, to follow the sentence.
+func certDetail(err error) string {
+	var (
+		name x509.HostnameError
+		cert x509.CertificateInvalidError
+		op   *net.OpError
+	)
+	switch {
+	case errors.As(err, &name) && name.Certificate != nil:
+		return fmt.Sprintf(" (it is for %s)", printable(fmt.Sprint(name.Certificate.DNSNames), 200))
+	case errors.As(err, &cert) && cert.Reason == x509.Expired && cert.Cert != nil:
+		return fmt.Sprintf(" (valid from %s to %s)", cert.Cert.NotBefore.UTC().Format(time.DateOnly), cert.Cert.NotAfter.UTC().Format(time.DateOnly))
+	case errors.As(err, &op) && op.Op == "remote error":
+		return fmt.Sprintf(": the other side says %q", printable(op.Err.Error(), 200)) // one of TLS's alerts
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package varnish
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// climber is one attempt on one address.
+type climber struct {
+	p      *Prober
+	t      *target
+	addr   netip.AddrPort
+	ladder probe.Ladder
+}
+
+// brokenError ends a climb: the site is broken at a layer. Any other error means that nobody could tell.
+type brokenError struct {
+	layer  probe.Layer
+	class  probe.Class
+	detail string
+	took   time.Duration
+	answer *answer // that showed it; nil when none came
+}
+
+// Error returns the sentence for people.
+func (e *brokenError) Error() string { return e.detail }
+
+// layers returns all layers from the outside in.
+func layers() []probe.Layer {
+	return []probe.Layer{
+		probe.LayerDNS, probe.LayerTCP, probe.LayerTLS,
+		probe.LayerVarnish, probe.LayerBackend, probe.LayerContent,
+	}
+}
+
+// begin starts a ladder on which nothing has been reached.
+func (p *Prober) begin(t *target, addr netip.AddrPort, at time.Time) *climber {
+	c := &climber{p: p, t: t, addr: addr}
+	c.ladder = probe.Ladder{URL: t.redact.clean(t.url.Redacted()), Address: addr, At: at}
+	for _, layer := range layers() {
+		c.ladder.Rungs = append(c.ladder.Rungs, probe.Rung{Layer: layer, State: probe.RungNotReached})
+	}
+	return c
+}
+
+// settle writes the rung that was found before the ladder of this address began.
+func (c *climber) settle(f found) { c.ladder.Rungs[0] = f.rung }
+
+// finish returns the ladder.
+func (c *climber) finish() probe.Ladder {
+	c.ladder.Took = c.p.now().Sub(c.ladder.At)
+	return c.ladder
+}
+
+// rung returns the rung of a layer, to be written.
+func (c *climber) rung(layer probe.Layer) *probe.Rung {
+	for i := range c.ladder.Rungs {
+		if c.ladder.Rungs[i].Layer == layer {
+			return &c.ladder.Rungs[i]
+		}
+	}
+	panic("no layer " + string(layer))
+}
+
+// good writes that a layer is as it should be.
+func (c *climber) good(layer probe.Layer, took time.Duration, detail string) {
+	r := c.rung(layer)
+	r.State, r.Class, r.Took, r.Detail = probe.RungOK, probe.ClassOK, took, c.t.redact.clean(detail)
+}
+
+// skip writes that a layer was not asked, and why.
+func (c *climber) skip(layer probe.Layer, detail string) {
+	r := c.rung(layer)
+	r.State, r.Detail = probe.RungNotAsked, c.t.redact.clean(detail)
+}
+
+// stop writes the broken rung and forgets what was seen above it, for a later look may have broken lower
+// than an earlier one.
+func (c *climber) stop(e *brokenError) {
+	reached := true
+	for i := range c.ladder.Rungs {
+		r := &c.ladder.Rungs[i]
+		switch {
+		case r.Layer == e.layer:
+			r.State, r.Class, r.Took, r.Detail = probe.RungBroken, e.class, e.took, c.t.redact.clean(e.detail)
+			reached = false
+		case !reached:
+			*r = probe.Rung{Layer: r.Layer, State: probe.RungNotReached}
+		}
+	}
+	if e.answer != nil {
+		c.ladder.Status = e.answer.status
+		c.ladder.Quote = c.quote(e.answer)
+	}
+}
+
+// climb goes up until a rung is broken. Error: nobody could tell.
+func (c *climber) climb(ctx context.Context) error {
+	err := c.steps(ctx)
+	if err == nil {
+		return nil
+	}
+	if broken, ok := err.(*brokenError); ok { //nolint:errorlint // never wrapped: it is a result, not a failure
+		c.stop(broken)
+		return nil
+	}
+	return err
+}
+
+// steps is the climb itself. A *brokenError is a result; any other error means that nobody could tell.
+func (c *climber) steps(ctx context.Context) error {
+	if c.p.guard.Check(c.addr) == nil && c.addr.Addr().Is6() && !c.t.given.IsValid() && c.p.noRoute(ctx, c.addr) {
+		// A machine without IPv6 cannot judge the IPv6 half of a name.
+		for _, layer := range layers()[1:] {
+			c.skip(layer, "this machine has no IPv6 route to it")
+		}
+		return nil
+	}
+	got, err := c.look(ctx, false)
+	if err != nil {
+		return err
+	}
+	return c.judge(ctx, got)
+}

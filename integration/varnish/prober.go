@@ -1,0 +1,130 @@
+package varnish
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// DefaultUserAgent is what probes call themselves unless configured.
+const DefaultUserAgent = "upgradegate-probe/1"
+
+// atOnce is how many addresses of one name are probed at the same time: enough for the address of each
+// zone of a load balancer, not enough to be a burst.
+const atOnce = 4
+
+// quoteBody is how much of a failing answer's body is quoted, in bytes.
+const quoteBody = 2 << 10
+
+// resolver asks DNS; [net.Resolver] does it.
+type resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// dialer connects to a literal address.
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Config is what a [Prober] needs. The zero value is usable.
+type Config struct {
+	Guard     Guard        // what may be dialled; the zero value: public addresses only
+	Limits    probe.Limits // bounds of one attempt; zero fields take their defaults
+	UserAgent string       // empty: DefaultUserAgent
+	// Dial connects to a literal address, from wherever the caller wants to look from, such as another
+	// network namespace. Nil: from this process, with the guard on the socket itself. Every address is
+	// checked by the guard either way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolver asks DNS. Nil: the system's way.
+	Resolver resolver
+	// Now dates ladders, measures latencies and judges certificates. Nil: the time of the system.
+	Now func() time.Time
+}
+
+// Prober looks at paths. It keeps nothing between two looks; all methods may be called at the same time.
+type Prober struct {
+	guard    Guard
+	limits   probe.Limits
+	agent    string
+	dial     dialer
+	route    dialer // asked for UDP only, to learn whether there is a route
+	resolver resolver
+	now      func() time.Time
+}
+
+// New returns a prober.
+func New(cfg Config) *Prober {
+	p := &Prober{
+		guard: cfg.Guard,
+		limits: probe.Limits{
+			DNS:      cmp.Or(cfg.Limits.DNS, 2*time.Second),
+			Connect:  cmp.Or(cfg.Limits.Connect, 800*time.Millisecond),
+			Response: cmp.Or(cfg.Limits.Response, 5*time.Second),
+			Body:     cmp.Or(cfg.Limits.Body, 1<<20),
+		},
+		agent:    cmp.Or(cfg.UserAgent, DefaultUserAgent),
+		dial:     cfg.Dial,
+		route:    cfg.Dial,
+		resolver: cfg.Resolver,
+		now:      cfg.Now,
+	}
+	if p.dial == nil {
+		// No keep-alive packets: a connection lives for one request.
+		p.route = (&net.Dialer{}).DialContext
+		p.dial = (&net.Dialer{Control: p.guard.Control, KeepAlive: -1, FallbackDelay: -1}).DialContext
+	}
+	if p.resolver == nil {
+		p.resolver = net.DefaultResolver
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	return p
+}
+
+// Climb looks at path once: one ladder for each address behind its name, in DNS's order, or a single one
+// without an address when DNS has none. A ladder has all six layers; the first broken one is the only
+// broken one, and those above it are not reached. What a layer says holds no secret of the path.
+//
+// Error: CodeInvalid when the path cannot be probed as written; CodeUnavailable when this machine could
+// not tell, for a reason of its own; the context's own error when it ended. A broken site is no error.
+func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, error) {
+	t, err := parse(path)
+	if err != nil {
+		return nil, err
+	}
+	at := p.now()
+	found, err := p.lookUp(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if len(found.addrs) == 0 {
+		c := p.begin(t, netip.AddrPort{}, at)
+		c.settle(found)
+		return []probe.Ladder{c.finish()}, nil
+	}
+	ladders := make([]probe.Ladder, len(found.addrs))
+	errs := make([]error, len(found.addrs))
+	var group sync.WaitGroup
+	turn := make(chan struct{}, atOnce)
+	for i, addr := range found.addrs {
+		turn <- struct{}{}
+		group.Go(func() {
+			defer func() { <-turn }()
+			c := p.begin(t, addr, at)
+			c.settle(found)
+			errs[i] = c.climb(ctx)
+			ladders[i] = c.finish()
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ladders, nil
+}
