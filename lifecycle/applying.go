@@ -76,7 +76,7 @@ func (a *apply) start(ctx context.Context) (upgrade.Step, error) {
 			return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
 		}
 		ended = plan.Ended{Message: upgrade.Public(err)}
-		a.Log.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
+		a.Logger.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
 	}
 	return a.end(ended, stopped), nil
 }
@@ -185,7 +185,7 @@ func (a *apply) tick(ctx context.Context) func(plan.Tick) {
 			"at": tick.At.UTC().Format(time.RFC3339Nano),
 		})
 		if err != nil {
-			a.Log.WarnContext(ctx, "progress was not kept", "run", int64(a.run.ID), "err", err)
+			a.Logger.WarnContext(ctx, "progress was not kept", "run", int64(a.run.ID), "err", err)
 		}
 	}
 }
@@ -232,7 +232,7 @@ func (a *apply) watchRequests(ctx context.Context) (stop func() []upgrade.Reques
 func (l *Lifecycle) stopIfAsked(ctx context.Context, id upgrade.RunID, attempt plan.Attempt) []upgrade.Request {
 	requests, err := l.Store.OpenRequests(ctx, id)
 	if err != nil {
-		l.Log.WarnContext(ctx, "requests could not be read", "run", int64(id), "err", err)
+		l.Logger.WarnContext(ctx, "requests could not be read", "run", int64(id), "err", err)
 		return nil
 	}
 	var granted []upgrade.Request
@@ -245,7 +245,7 @@ func (l *Lifecycle) stopIfAsked(ctx context.Context, id upgrade.RunID, attempt p
 		return nil
 	}
 	if err := l.Terraform.Stop(ctx, attempt); err != nil {
-		l.Log.WarnContext(ctx, "apply could not be told to stop", "run", int64(id), "err", err)
+		l.Logger.WarnContext(ctx, "apply could not be told to stop", "run", int64(id), "err", err)
 		return nil
 	}
 	return granted

@@ -25,7 +25,7 @@ func (l *Lifecycle) intake(ctx context.Context, w *engine.Work) (upgrade.Step, e
 		if upgrade.Transient(err) || ctx.Err() != nil || upgrade.CodeOf(err) == upgrade.CodeStale {
 			return upgrade.Step{}, err // the engine tries again: what was answered 2xx is never lost
 		}
-		l.Log.WarnContext(ctx, "delivery refused", "delivery", string(delivery.ID), "err", err)
+		l.Logger.WarnContext(ctx, "delivery refused", "delivery", string(delivery.ID), "err", err)
 		step = fate(upgrade.FateRefused, "%s", upgrade.Public(err))
 	}
 	step.Delivery.ID = delivery.ID

@@ -24,7 +24,7 @@ type Config struct {
 	Clouds     []gates.Cloud // whose left-over test groups are reaped; may be empty
 	Clock      upgrade.Clock
 	Mask       func(string) string // applied to everything that is kept of gates (S9); nil: none
-	Log        *slog.Logger
+	Logger     *slog.Logger
 	Data       string // absolute folder for checkouts, plans and logs of runs
 	Host       string // stable name of this host: an apply's shim can only be seen from it
 	BootID     string // of this boot: an apply of another boot is lost

@@ -90,6 +90,6 @@ func (l *Lifecycle) orFail(run upgrade.Run, kind upgrade.CauseKind, err error) (
 	if upgrade.Transient(err) && l.Clock.Now().Sub(run.Since) < prepareLimit {
 		return upgrade.Step{}, err
 	}
-	l.Log.Warn("run failed", "run", int64(run.ID), "stack", string(run.Stack), "phase", string(run.Phase), "err", err)
+	l.Logger.Warn("run failed", "run", int64(run.ID), "stack", string(run.Stack), "phase", string(run.Phase), "err", err)
 	return l.ended(run, upgrade.PhaseFailed, upgrade.Cause{Kind: kind, Message: upgrade.Public(err), Hint: upgrade.HintOf(err)}), nil
 }

@@ -36,7 +36,7 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 		return upgrade.Step{}, fmt.Errorf("%s: %w", w.Job.Subject, context.Cause(ctx))
 	}
 	if err != nil {
-		l.Log.WarnContext(ctx, "periodic job had problems", "job", w.Job.Subject, "err", err)
+		l.Logger.WarnContext(ctx, "periodic job had problems", "job", w.Job.Subject, "err", err)
 	}
 	return upgrade.Step{Next: upgrade.Park(l.Clock.Now().Add(every))}, nil
 }
@@ -188,7 +188,7 @@ func (l *Lifecycle) reap(ctx context.Context) error {
 		ended, err := gates.Reap(ctx, cloud, l.Clock.Now())
 		problems = append(problems, err)
 		for _, name := range ended {
-			l.Log.InfoContext(ctx, "removed a test group that was left over", "group", name)
+			l.Logger.InfoContext(ctx, "removed a test group that was left over", "group", name)
 		}
 	}
 	return errors.Join(problems...)
