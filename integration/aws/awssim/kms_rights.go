@@ -1,0 +1,93 @@
+package awssim
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// isServiceLinked reports whether a role belongs to a service. Such roles cannot be assumed, and have no
+// IAM permissions on keys.
+func isServiceLinked(arn string) bool { return strings.Contains(arn, ":role/aws-service-role/") }
+
+// exists reports whether a principal is one that the simulator knows. KMS refuses others.
+func (w *world) exists(principal string) bool {
+	if w.roles[principal] != nil || isRoot(principal) {
+		return true
+	}
+	for _, key := range w.cfg.Keys {
+		if key.ARN == principal {
+			return true
+		}
+	}
+	for _, s := range w.sessions {
+		if s.who.ARN == principal {
+			return true
+		}
+	}
+	// Each account has the service-linked role of Auto Scaling from its first group on.
+	k := realmKey{account: accountOf(principal)}
+	return k.account != "" && k.defaultRole() == principal
+}
+
+// mayUse reports whether who may do action on key at now, by grant or by key policy. forResource says
+// that an AWS service asks on its behalf, for a resource: the condition kms:GrantIsForAWSResource. Only
+// then do changes take their while: calls of one's own see their effect at once. guess: in reality those
+// may be late too, by seconds.
+func (w *world) mayUse(who identity, key *kmsKey, action string, now time.Time, forResource bool) bool {
+	if key.manager == "AWS" {
+		return who.Account == key.account
+	}
+	newest := key.policies[len(key.policies)-1].parsed
+	allows, forbids := newest, newest
+	facts := map[string]string{"kms:GrantIsForAWSResource": "false"}
+	if forResource {
+		facts["kms:GrantIsForAWSResource"] = "true"
+		facts["kms:ViaService"] = "ec2." + key.region + ".amazonaws.com"
+		allows, forbids = w.enforcedPolicies(key, now)
+	}
+	if _, deny := forbids.judge(who, key.account, action, facts); deny {
+		return false
+	}
+	for _, g := range key.grants {
+		counts := w.enforced(g, now)
+		if !forResource {
+			counts = g.revoked.IsZero()
+		}
+		if counts && g.grantee == who.Principal && slices.Contains(g.operations, action) {
+			return true
+		}
+	}
+	allow, _ := allows.judge(who, key.account, action, facts)
+	iam := !isServiceLinked(who.Principal) && !w.denied(who, serviceKMS, action)
+	if key.account == who.Account {
+		return allow.direct || allow.account && iam
+	}
+	// Across accounts the key's policy and the caller's own account must both agree.
+	return (allow.direct || allow.account) && iam
+}
+
+// enforced reports whether a grant counts at now: both ways it takes a while.
+func (w *world) enforced(g *grant, now time.Time) bool {
+	if now.Before(g.created.Add(w.cfg.Timing.GrantDelay)) {
+		return false
+	}
+	return g.revoked.IsZero() || now.Before(g.revoked.Add(w.cfg.Timing.RevokeDelay))
+}
+
+// launchOperations is what EBS needs of a key for an encrypted volume: the EBS guide, "Requirements for
+// Amazon EBS encryption".
+func launchOperations() []string {
+	return []string{"CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"}
+}
+
+// lacks returns the operations on key that who needs for a launch and does not have.
+func (w *world) lacks(who identity, key *kmsKey, now time.Time) []string {
+	var out []string
+	for _, op := range launchOperations() {
+		if !w.mayUse(who, key, op, now, true) {
+			out = append(out, op)
+		}
+	}
+	return out
+}
