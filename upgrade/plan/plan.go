@@ -88,6 +88,7 @@ type Ended struct {
 	ExitCode int
 	Message  string // Terraform's first error, one line; empty when OK
 	Address  string // resource it belongs to; may be empty
+	Stale    bool   // Terraform refused the plan before its first change: the state has moved since
 	At       time.Time
 }
 

@@ -1,0 +1,74 @@
+package terraform
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+const (
+	// lockTimeout is how long Terraform waits for the lock of the state.
+	lockTimeout = "60s"
+	// patience is how long a cancelled init, plan or show may take to end in order before it is killed.
+	// None of them changes anything. An apply has no such limit.
+	patience = 15 * time.Minute
+	// lockFile is the name of the provider lock file.
+	lockFile = ".terraform.lock.hcl"
+	// keptTail is how much of stderr is kept for finding the error in it.
+	keptTail = 64 << 10
+)
+
+// tool returns terraform-exec for one command, as it wants to be used: a new one each time, since it
+// keeps the writer of the last command.
+func (t *Terraform) tool(w *workplace, env map[string]upgrade.Secret, stdout, stderr io.Writer) (*tfexec.Terraform, error) {
+	all, err := t.environ(w, env)
+	if err != nil {
+		return nil, err
+	}
+	program, all, err := w.launcher(t.binary, all)
+	if err != nil {
+		return nil, err
+	}
+	tf, err := tfexec.NewTerraform(w.root.Dir, program)
+	if err != nil {
+		return nil, fmt.Errorf("set Terraform up: %w", err)
+	}
+	if err := tf.SetEnv(all); err != nil {
+		return nil, fmt.Errorf("set Terraform's environment: %w", err)
+	}
+	if err := tf.SetWaitDelay(patience); err != nil {
+		return nil, fmt.Errorf("set Terraform's patience: %w", err)
+	}
+	tf.SetStdout(&Steady{W: stdout})
+	tf.SetStderr(&Steady{W: stderr})
+	return tf, nil
+}
+
+// locked runs f on an operating system thread of its own: a child that asked for Pdeathsig, as
+// terraform-exec's do, dies with the thread that started it, and Go ends threads of goroutines that
+// end while locked to one.
+func locked(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return f()
+}
+
+// tail keeps the last part of what is written to it.
+type tail struct{ buf []byte }
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > 2*keptTail {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-keptTail:]...)
+	}
+	return len(p), nil
+}
+
+// String returns what was kept.
+func (t *tail) String() string { return string(t.buf) }

@@ -1,0 +1,214 @@
+package terraform
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// maxTmp is how long TMPDIR may be: a provider's unix socket in it must fit into 108 bytes, and with 95
+// the plugin handshake fails with "Unrecognized remote plugin message".
+const maxTmp = 90
+
+// planFile is the name of a plan in the data folder of its run.
+const planFile = "plan.tfplan"
+
+// workplace is the data folder of one run, made ready for one command.
+type workplace struct {
+	root      plan.Root
+	home      string
+	tmp       string
+	tfData    string
+	shortTmp  bool // tmp is not in the data folder, which has too long a path
+	account   *account
+	masker    *Masker
+	closeLogs []io.Closer
+}
+
+func (t *Terraform) workplace(root plan.Root) (*workplace, error) {
+	for name, path := range map[string]string{"Dir": root.Dir, "Checkout": root.Checkout, "Data": root.Data} {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("terraform: %s of the root module must be an absolute path, not %q", name, path)
+		}
+	}
+	w := &workplace{
+		root: root, account: t.user,
+		home: filepath.Join(root.Data, "home"), tfData: filepath.Join(root.Data, "terraform"), tmp: filepath.Join(root.Data, "tmp"),
+		masker: t.masker(root),
+	}
+	for _, dir := range []string{root.Data, w.home, w.tfData, w.tmp, filepath.Join(root.Data, "logs")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make Terraform's folder: %w", err)
+		}
+		if err := w.account.own(dir); err != nil {
+			return nil, err
+		}
+	}
+	tmp, short, err := ShortTmp(w.tmp)
+	if err != nil {
+		return nil, err
+	}
+	w.tmp, w.shortTmp = tmp, short
+	return w, w.account.own(tmp)
+}
+
+// ShortTmp returns dir if its path is short enough for a provider's socket (90 characters), else a new
+// folder with a shorter path, and reports whether it made one. The caller removes that.
+func ShortTmp(dir string) (tmp string, made bool, err error) {
+	if len(dir) <= maxTmp {
+		return dir, false, nil
+	}
+	tmp, err = os.MkdirTemp("/tmp", "upgradegate-")
+	if err != nil {
+		return "", false, fmt.Errorf("make a folder for temporary files: %w", err)
+	}
+	return tmp, true, nil
+}
+
+// close removes what the command left in TMPDIR, such as the socket of a provider that was killed.
+func (w *workplace) close() {
+	for _, log := range w.closeLogs {
+		_ = log.Close() // whatever could not be written is not worth failing the command for
+	}
+	if w.shortTmp {
+		_ = os.RemoveAll(w.tmp)
+		return
+	}
+	entries, err := os.ReadDir(w.tmp)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		_ = os.RemoveAll(filepath.Join(w.tmp, entry.Name()))
+	}
+}
+
+// masker knows the secrets of the configuration and the variables of the root.
+func (t *Terraform) masker(root plan.Root) *Masker {
+	secrets := append([]upgrade.Secret(nil), t.cfg.Secrets...)
+	for _, value := range t.cfg.GitEnv {
+		secrets = append(secrets, value)
+	}
+	for _, value := range root.Env {
+		secrets = append(secrets, value)
+	}
+	return NewMasker(secrets...)
+}
+
+// log returns a masked writer to logs/NAME.log of the data folder and to also, which may be nil. It
+// never fails: a reader that stops reading must not stop Terraform.
+func (w *workplace) log(name string, also io.Writer) (io.Writer, error) {
+	file, err := OpenLog(w.root.Data, filepath.Join("logs", name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	if err := w.account.own(filepath.Join(w.root.Data, "logs", name+".log")); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	to := []io.Writer{&Steady{W: file}}
+	if also != nil {
+		to = append(to, &Steady{W: also})
+	}
+	masked := w.masker.Writer(io.MultiWriter(to...))
+	w.closeLogs = append(w.closeLogs, masked, file)
+	return masked, nil
+}
+
+// OpenLog opens a log to be appended to, mode 0600, making it if need be. name is relative to dir, and
+// a link that leads out of dir is not followed: Terraform's user may write there.
+func OpenLog(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of logs: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	file, err := root.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return file, nil
+}
+
+// Steady is a writer that never fails: what terraform-exec cannot write, it stops reading, and
+// Terraform then hangs on a full pipe. After its first error it drops everything.
+type Steady struct {
+	W   io.Writer
+	Err error // the first error
+}
+
+// Write writes to W until W fails once.
+func (s *Steady) Write(p []byte) (int, error) {
+	if s.Err == nil {
+		_, s.Err = s.W.Write(p)
+	}
+	return len(p), nil
+}
+
+// ownCheckout gives the whole checkout to the user that Terraform runs as.
+func (w *workplace) ownCheckout() error {
+	if w.account == nil {
+		return nil
+	}
+	err := filepath.WalkDir(w.root.Checkout, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return w.account.own(path)
+	})
+	if err != nil {
+		return fmt.Errorf("hand the checkout over: %w", err)
+	}
+	return nil
+}
+
+// launcher returns the program that terraform-exec and we start: the tool itself, or a script in the
+// data folder that switches the user first (terraform-exec cannot) and gives back their names to
+// TF_VAR_ variables (which terraform-exec refuses). No secret is in it.
+func (w *workplace) launcher(binary string, env map[string]string) (string, map[string]string, error) {
+	var script strings.Builder
+	script.WriteString("#!/bin/sh\n")
+	needed := w.account != nil
+	out := map[string]string{}
+	for name, value := range env {
+		if rest, ok := strings.CutPrefix(name, varPrefix); ok {
+			needed = true
+			fmt.Fprintf(&script, "export %s%s=\"$%s%s\"\nunset %s%s\n", varPrefix, rest, renamed, rest, renamed, rest)
+			name = renamed + rest
+		}
+		out[name] = value
+	}
+	if !needed {
+		return binary, env, nil
+	}
+	script.WriteString("exec ")
+	if w.account != nil {
+		fmt.Fprintf(&script, "setpriv --reuid=%d --regid=%d --init-groups -- ", w.account.uid, w.account.gid)
+	}
+	fmt.Fprintf(&script, "%s \"$@\"\n", quoteShell(binary))
+	path := filepath.Join(w.root.Data, "launch")
+	if err := writeScript(path, script.String()); err != nil {
+		return "", nil, fmt.Errorf("write the launcher of Terraform: %w", err)
+	}
+	return path, out, nil
+}
+
+func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// writeScript writes an executable file. While it is open no other goroutine may start a process: that
+// would inherit the descriptor for a moment, and running the script would fail with "text file busy".
+func writeScript(path, text string) error {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, []byte(text), 0o755) //nolint:gosec // Terraform's user runs it; it holds no secret
+}
