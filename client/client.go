@@ -1,0 +1,190 @@
+// Package client talks to the service's API from outside, for the command line.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// Config says where the service is. All fields but Timeout are needed.
+type Config struct {
+	URL     string // of the service, such as "https://gate.example.org"
+	Token   upgrade.Secret
+	HTTP    *http.Client
+	Timeout time.Duration // of one call; default 20 s
+}
+
+// Client calls the API. Safe for use by several goroutines.
+type Client struct {
+	base    *url.URL
+	token   upgrade.Secret
+	http    *http.Client
+	timeout time.Duration
+}
+
+// maxAnswer is how much of an answer is read.
+const maxAnswer = 32 << 20
+
+// New checks the address and returns a client. CodeInvalid if something is missing.
+func New(c Config) (*Client, error) {
+	base, err := url.Parse(strings.TrimRight(c.URL, "/"))
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q is not the address of a service", c.URL), Hint: "set UPGRADEGATE_URL or --url, such as https://gate.example.org"}
+	}
+	if !c.Token.Set() {
+		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "there is no token", Hint: "set UPGRADEGATE_TOKEN to the token that the configuration has for you"}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 20 * time.Second
+	}
+	return &Client{base: base, token: c.Token, http: c.HTTP, timeout: c.Timeout}, nil
+}
+
+// Run is a run as the API tells it; Raw is the whole answer.
+type Run struct {
+	ID     upgrade.RunID     `json:"id"`
+	Stack  upgrade.StackName `json:"stack"`
+	Commit upgrade.Commit    `json:"commit"`
+	Tree   upgrade.Tree      `json:"tree"`
+	Phase  upgrade.Phase     `json:"phase"`
+	Since  time.Time         `json:"since"`
+	URL    string            `json:"url"`
+	Causes []Cause           `json:"causes"`
+	Told   struct {
+		Chip     string `json:"chip"`
+		Headline string `json:"headline"`
+		Next     string `json:"next"`
+		Live     string `json:"live"`
+	} `json:"told"`
+	Raw json.RawMessage `json:"-"`
+}
+
+// Cause is one reason against a run.
+type Cause struct {
+	Gate    upgrade.GateName `json:"gate"`
+	Message string           `json:"message"`
+	Hint    string           `json:"hint"`
+}
+
+// Gate is the answer of one gate that counts.
+type Gate struct {
+	Gate        upgrade.GateName `json:"gate"`
+	Environment upgrade.EnvName  `json:"environment"`
+	Outcome     upgrade.Outcome  `json:"outcome"`
+	Message     string           `json:"message"`
+	Took        float64          `json:"took_seconds"`
+}
+
+// Runs returns runs, newest first.
+func (c *Client) Runs(ctx context.Context, stack upgrade.StackName, limit int) ([]Run, error) {
+	query := url.Values{"limit": {fmt.Sprint(limit)}}
+	if stack != "" {
+		query.Set("stack", string(stack))
+	}
+	var page struct{ Items []json.RawMessage }
+	if err := c.call(ctx, http.MethodGet, "/api/v1/runs?"+query.Encode(), nil, &page); err != nil {
+		return nil, err
+	}
+	runs := make([]Run, 0, len(page.Items))
+	for _, item := range page.Items {
+		run, err := decode(item)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+// Run returns one run. CodeNotFound if there is none of that number.
+func (c *Client) Run(ctx context.Context, id upgrade.RunID) (Run, error) {
+	var raw json.RawMessage
+	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/runs/%d", id), nil, &raw); err != nil {
+		return Run{}, err
+	}
+	return decode(raw)
+}
+
+func decode(raw json.RawMessage) (Run, error) {
+	run := Run{Raw: raw}
+	if err := json.Unmarshal(raw, &run); err != nil {
+		return Run{}, fmt.Errorf("decode a run: %w", err)
+	}
+	return run, nil
+}
+
+// Gates returns the answers that count, one per gate and environment.
+func (c *Client) Gates(ctx context.Context, id upgrade.RunID) ([]Gate, error) {
+	var page struct{ Items []Gate }
+	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/runs/%d/gates", id), nil, &page)
+	return page.Items, err
+}
+
+// Ask asks something of a run: act is "stop" or "retry". The run's own job takes it from there.
+func (c *Client) Ask(ctx context.Context, id upgrade.RunID, act, reason string) error {
+	body, err := json.Marshal(map[string]string{"reason": reason})
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return c.call(ctx, http.MethodPost, fmt.Sprintf("/api/v1/runs/%d/%s", id, act), body, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", c.base.Host, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: c.base.Host + " does not answer", Hint: "is the service running, and is the address right?", Cause: err}
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end or given up: nothing to lose
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: c.base.Host + " stopped in the middle of its answer", Cause: err}
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return refusal(resp, data)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: c.base.Host + " did not answer with JSON", Hint: "is that the address of upgradegate?", Cause: err}
+	}
+	return nil
+}
+
+// refusal reads a problem document (RFC 9457).
+func refusal(resp *http.Response, data []byte) error {
+	var problem struct {
+		Detail string       `json:"detail"`
+		Title  string       `json:"title"`
+		Code   upgrade.Code `json:"code"`
+		Hint   string       `json:"hint"`
+	}
+	if err := json.Unmarshal(data, &problem); err != nil || problem.Code == "" {
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("%s answered %s", resp.Request.URL.Host, resp.Status)}
+	}
+	text := problem.Detail
+	if text == "" {
+		text = problem.Title
+	}
+	return &upgrade.Error{Code: problem.Code, Msg: text, Hint: problem.Hint}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "" //nolint:gochecknoglobals // the linker can set only a package variable
+
+func root(s streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "upgradegate",
+		Short: "Stand between staging and production",
+		Long: `upgradegate stands between staging and production: a GitLab delivery starts
+Terraform plan and apply on staging, gates test the result for real, and only a
+pass unlocks the production pipeline.
+
+  upgradegate demo                 see it at work on this machine, nothing to set up
+  upgradegate serve                run the service
+  upgradegate config check FILE    find every mistake in a configuration`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	cmd.SetOut(s.out)
+	cmd.SetErr(s.err)
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath()))
+	})
+	cmd.AddCommand(serveCommand(s), demoCommand(s), configCommand(s), runCommand(s), gateCommand(s), simCommand(s), versionCommand(s))
+	return cmd
+}
+
+func versionCommand(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(s.out, versionText())
+			return err
+		},
+	}
+}
+
+func versionText() string {
+	if version != "" {
+		return "upgradegate " + version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return "upgradegate " + info.Main.Version
+	}
+	return "upgradegate (devel)"
+}
+
+// noArgs refuses arguments as wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(fmt.Errorf("%s takes no argument %q", cmd.CommandPath(), args[0]))
+	}
+	return nil
+}
+
+// exactly demands n arguments, named in the message.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usage(fmt.Errorf("%s needs %v, got %d arguments", cmd.CommandPath(), names, len(args)))
+		}
+		return nil
+	}
+}
+
+// logger returns the log of a long-running command, on stderr.
+func logger(s streams, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,119 @@
+package service
+
+import (
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/config"
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/integration/aws"
+	"github.com/upgradegate/upgradegate/integration/git"
+	"github.com/upgradegate/upgradegate/integration/gitlab"
+	"github.com/upgradegate/upgradegate/integration/terraform"
+	"github.com/upgradegate/upgradegate/integration/varnish"
+	"github.com/upgradegate/upgradegate/lifecycle"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// outside is everything that the service talks to.
+type outside struct {
+	forge     lifecycle.Forge
+	git       lifecycle.Git
+	terraform lifecycle.Terraform
+	clouds    []gates.Cloud
+	gates     []gates.Gate
+	mask      func(string) string
+}
+
+func connect(o Options) (*outside, error) {
+	c := o.Config
+	forge, err := gitlab.New(gitlab.Config{URL: c.GitLab.URL, Token: c.GitLab.Token, Clock: o.Clock, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	repos, err := git.New(git.Config{Dir: under(c.Data, "mirrors"), Token: c.GitLab.Token, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	secrets := secretsOf(c)
+	tf, err := terraform.New(terraform.Config{
+		Binary: c.Terraform.Binary, User: c.Terraform.User, CLIConfig: c.Terraform.CLIConfig, Environ: o.Environ,
+		GitEnv: repos.Environ(c.GitLab.URL), Secrets: secrets, Self: o.Self, LockDir: under(c.Data, "locks"), Log: o.Log, Clock: o.Clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &outside{forge: forge, git: repos, terraform: tf, mask: terraform.NewMasker(secrets...).Mask}
+	return out, out.bind(o)
+}
+
+// bind gives each gate what it needs to ask.
+func (out *outside) bind(o Options) error {
+	clouds := map[upgrade.EnvName]gates.Cloud{}
+	for _, env := range o.Config.Environments {
+		if env.AWS == nil {
+			continue
+		}
+		client, err := aws.New(aws.Config{
+			Region: env.AWS.Region, RoleARN: env.AWS.RoleARN, ExternalID: env.AWS.ExternalID, Endpoint: env.AWS.Endpoint,
+			AccessKey: env.AWS.AccessKey, SecretKey: env.AWS.SecretKey, SessionName: "upgradegate", Clock: o.Clock, Log: o.Log,
+		})
+		if err != nil {
+			return fmt.Errorf("AWS of %s: %w", env.Name, err)
+		}
+		clouds[env.Name] = client
+		out.clouds = append(out.clouds, client)
+	}
+	prober := o.Prober
+	if prober == nil {
+		shared := varnish.New(varnish.Config{Guard: guard(o.Config)})
+		prober = func(upgrade.GateName) gates.Prober { return shared }
+	}
+	for _, gate := range o.Config.Gates {
+		check, err := gate.Settings.Check(gate.Environment, gates.Deps{
+			Clock: o.Clock, Prober: prober(gate.Name),
+			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) {
+				if cloud, ok := clouds[env]; ok {
+					return cloud, nil
+				}
+				return nil, &upgrade.Error{
+					Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("environment %s has no aws", env), Hint: "add its region and role",
+				}
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("gate %s: %w", gate.Name, err)
+		}
+		gate.Gate.Check = check
+		out.gates = append(out.gates, gate.Gate)
+	}
+	return nil
+}
+
+func guard(c *config.Config) varnish.Guard {
+	var g varnish.Guard
+	for _, entry := range c.Network {
+		g.Allow = append(g.Allow, varnish.Allow{Prefix: entry.Prefix, Ports: entry.Ports})
+	}
+	return g
+}
+
+// secretsOf lists everything that must never be shown (S9).
+func secretsOf(c *config.Config) []upgrade.Secret {
+	secrets := []upgrade.Secret{c.GitLab.Token, c.GitLab.SecretToken, c.GitLab.SigningToken}
+	for _, token := range c.Server.Tokens {
+		secrets = append(secrets, token.Secret)
+	}
+	for _, env := range c.Environments {
+		if env.AWS != nil {
+			secrets = append(secrets, env.AWS.ExternalID, env.AWS.SecretKey)
+		}
+	}
+	for _, stack := range c.Stacks {
+		for _, value := range stack.Staging.Env {
+			secrets = append(secrets, value)
+		}
+	}
+	return secrets
+}
+
+var _ lifecycle.Forge = (*gitlab.Client)(nil)
