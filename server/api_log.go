@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// followEvery is how often a log that is being followed is looked at again.
+const followEvery = time.Second
+
+func stages() []string { return []string{"prepare", "plan", "apply"} }
+
+// apiLog streams the output of one stage as text. With follow=1 it goes on until the run has left the
+// stages that write logs, or until nobody reads any more.
+func (s *Server) apiLog(c *gin.Context) error {
+	q := newQuery(c, "follow")
+	follow := q.integer("follow", 0, 1) == 1
+	if q.err != nil {
+		return q.err
+	}
+	run, err := s.run(c)
+	if err != nil {
+		return err
+	}
+	stage := c.Param("stage")
+	r, err := s.openLog(c.Request.Context(), run.ID, stage)
+	if err != nil {
+		return err
+	}
+	c.Header("Content-Type", "text/plain; charset=utf-8")
+	c.Header("X-Accel-Buffering", "no")
+	s.endlessly(c)
+	c.Status(http.StatusOK)
+	sent, err := copyOut(c, r, 0)
+	for follow && err == nil && run.Phase.Live() {
+		c.Writer.Flush()
+		if !s.pause(c.Request.Context(), followEvery) {
+			return nil
+		}
+		if run, err = s.runs.Run(c.Request.Context(), run.ID); err != nil {
+			break
+		}
+		var again io.ReadCloser
+		if again, err = s.openLog(c.Request.Context(), run.ID, stage); err == nil {
+			sent, err = copyOut(c, again, sent)
+		}
+	}
+	if err != nil && c.Request.Context().Err() == nil {
+		return fmt.Errorf("send the log of %s of run %d: %w", stage, run.ID, err)
+	}
+	return nil
+}
+
+func (s *Server) openLog(ctx context.Context, id upgrade.RunID, stage string) (io.ReadCloser, error) {
+	if !slices.Contains(stages(), stage) {
+		return nil, &upgrade.Error{
+			Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no stage %q", stage), Hint: "stages with a log are prepare, plan and apply",
+		}
+	}
+	r, err := s.logs.Log(ctx, id, stage)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s of run %d: %w", stage, id, err)
+	}
+	return r, nil
+}
+
+// copyOut sends what r has beyond the first skip bytes, closes it, and returns how far it is now.
+func copyOut(c *gin.Context, r io.ReadCloser, skip int64) (int64, error) {
+	defer func() { _ = r.Close() }() // only read from
+	skipped, err := io.CopyN(io.Discard, r, skip)
+	if err != nil { // shorter than before: nothing new
+		return max(skip, skipped), nil //nolint:nilerr // the next look may find more
+	}
+	n, err := io.Copy(c.Writer, r)
+	return skip + n, err
+}
+
+// endlessly lifts the server's limit on how long an answer may take.
+func (s *Server) endlessly(c *gin.Context) {
+	if err := http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{}); err != nil {
+		s.log.DebugContext(c.Request.Context(), "write deadline stays", "err", err)
+	}
+}
+
+// pause waits for d and reports whether there is reason to go on: nobody has left, no shutdown.
+func (s *Server) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ending:
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// runs is where runs are read. Errors: CodeNotFound for a run that does not exist.
+type runs interface {
+	Run(ctx context.Context, id upgrade.RunID) (upgrade.Run, error)
+	Runs(ctx context.Context, f upgrade.RunFilter) ([]upgrade.Run, error)
+	OpenRequests(ctx context.Context, id upgrade.RunID) ([]upgrade.Request, error)
+}
+
+// evidence is where what a run found and did is read. A run that has none gives an empty list.
+type evidence interface {
+	Results(ctx context.Context, id upgrade.RunID) ([]upgrade.Result, error)
+	Applies(ctx context.Context, id upgrade.RunID) ([]upgrade.Apply, error)
+	Orders(ctx context.Context, id upgrade.UpgradeID) ([]upgrade.Order, error)
+}
+
+// journal is where the journal is read. Changed gives a channel that gets a value, sooner or later,
+// after events were written; cancel gives it back.
+type journal interface {
+	Events(ctx context.Context, f upgrade.EventFilter) ([]upgrade.Event, error)
+	Changed() (c <-chan struct{}, cancel func())
+}
+
+// deliveries is where deliveries are read. Error: CodeNotFound for one that does not exist.
+type deliveries interface {
+	Delivery(ctx context.Context, id upgrade.DeliveryID) (upgrade.Delivery, error)
+	Deliveries(ctx context.Context, f upgrade.DeliveryFilter) ([]upgrade.Delivery, error)
+}
+
+// pinger says whether the database answers.
+type pinger interface {
+	Ping(ctx context.Context) error
+}
+
+// acts is where somebody asks something of a run. It decides whether they may (CodeForbidden) and
+// whether the run is in a phase that allows it (CodeConflict).
+type acts interface {
+	Ask(ctx context.Context, r upgrade.Request) error
+}
+
+// logs is where output of the stages "prepare", "plan" and "apply" is read. Error: CodeNotFound if
+// that stage of that run left none, or left it long ago.
+type logs interface {
+	Log(ctx context.Context, id upgrade.RunID, stage string) (io.ReadCloser, error)
+}
+
+// metrics is a *prometheus.Registry.
+type metrics interface {
+	prometheus.Registerer
+	prometheus.Gatherer
+}
+
+// Token is what one person or program signs in with.
+type Token struct {
+	Person upgrade.Person
+	Secret upgrade.Secret
+}
+
+// Config is what a Server needs. Fields are required unless they say otherwise.
+type Config struct {
+	Runs       runs
+	Evidence   evidence
+	Journal    journal
+	Deliveries deliveries
+	Health     pinger
+	Acts       acts
+	Logs       logs
+
+	// Tokens has at least one; names and secrets differ.
+	Tokens []Token
+	// PublicURL is the address that people use, such as "https://gate.example.org". With https, the
+	// session cookie is sent over TLS only. Optional.
+	PublicURL string
+	// GitLabURL is the address of GitLab, for links to merge requests and commits. Optional.
+	GitLabURL string
+	// Clock gives world time.
+	Clock upgrade.Clock
+	// Zone is the time zone of pages. Default: UTC.
+	Zone *time.Location
+	// Version is shown at the foot of pages. Optional.
+	Version string
+	// Notice is a line for the board, such as "Varnish is a stand-in on this machine". Optional.
+	Notice string
+	// Metrics collects what is served and gives what /metrics shows. Default: a registry of its own.
+	Metrics metrics
+	// OpenMetrics serves /metrics without a token.
+	OpenMetrics bool
+	Log         *slog.Logger
+	// Mount adds routes that need no session, such as the one of webhooks. Optional.
+	Mount []func(gin.IRouter)
+}
+
+// check returns cfg with its defaults, or what is wrong with it.
+func (cfg Config) check() (Config, error) {
+	for name, given := range map[string]bool{
+		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
+		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
+		"Logs": cfg.Logs != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+	} {
+		if !given {
+			return cfg, invalid("server: %s must be set", name)
+		}
+	}
+	if len(cfg.Tokens) == 0 {
+		return cfg, &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: "no token is configured, so nobody could sign in",
+			Hint: "add one under server.tokens",
+		}
+	}
+	names, secrets := map[string]bool{}, map[upgrade.Secret]bool{}
+	for i, t := range cfg.Tokens {
+		switch {
+		case t.Person.Name == "":
+			return cfg, invalid("server.tokens[%d]: the name must be set", i)
+		case !t.Person.Role.Includes(upgrade.RoleViewer):
+			return cfg, invalid("server.tokens[%d]: %q is not a role", i, t.Person.Role)
+		case !t.Secret.Set():
+			return cfg, invalid("server.tokens[%d]: the token of %s is empty", i, t.Person.Name)
+		case names[t.Person.Name]:
+			return cfg, invalid("server.tokens[%d]: %s is listed twice", i, t.Person.Name)
+		case secrets[t.Secret]:
+			return cfg, invalid("server.tokens[%d]: %s has the token of somebody else", i, t.Person.Name)
+		}
+		names[t.Person.Name], secrets[t.Secret] = true, true
+	}
+	for name, raw := range map[string]string{"public_url": cfg.PublicURL, "gitlab.url": cfg.GitLabURL} {
+		u, err := url.Parse(raw)
+		if raw != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return cfg, invalid("%s: %q is not an address such as https://gate.example.org", name, raw)
+		}
+	}
+	if cfg.Zone == nil {
+		cfg.Zone = time.UTC
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	return cfg, nil
+}
+
+func invalid(format string, args ...any) error {
+	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf(format, args...)}
+}

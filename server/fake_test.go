@@ -1,0 +1,278 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+const (
+	viewerToken  = "token-of-vera-viewer"
+	managerToken = "token-of-mira-manager"
+)
+
+// fakeNow is the world time of these tests: a Monday morning.
+func fakeNow() time.Time { return time.Date(2026, 11, 23, 9, 16, 0, 0, time.UTC) }
+
+type fixedClock struct {
+	upgrade.SystemClock
+	at time.Time
+}
+
+func (c fixedClock) Now() time.Time { return c.at }
+
+// world is everything that a Server reads, in memory.
+type world struct {
+	mu         sync.Mutex
+	runs       []upgrade.Run
+	results    map[upgrade.RunID][]upgrade.Result
+	applies    map[upgrade.RunID][]upgrade.Apply
+	orders     map[upgrade.UpgradeID][]upgrade.Order
+	requests   map[upgrade.RunID][]upgrade.Request
+	events     []upgrade.Event
+	deliveries []upgrade.Delivery
+	logs       map[string]string // "481/apply" → text
+	asked      []upgrade.Request
+	askErr     error
+	pingErr    error
+	pingWait   bool
+	panicky    bool
+	ticks      []chan struct{}
+}
+
+func notFound(what string) error {
+	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: what + " does not exist"}
+}
+
+func (w *world) Run(_ context.Context, id upgrade.RunID) (upgrade.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.panicky {
+		panic("a bug")
+	}
+	for _, r := range w.runs {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return upgrade.Run{}, notFound("run " + id.String())
+}
+
+func (w *world) Runs(_ context.Context, f upgrade.RunFilter) ([]upgrade.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []upgrade.Run
+	for _, r := range w.runs {
+		if (f.Before == 0 || r.ID < f.Before) && (f.Stack == "" || r.Stack == f.Stack) &&
+			(len(f.Phases) == 0 || slices.Contains(f.Phases, r.Phase)) && (f.Commit == "" || r.Commit == f.Commit) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
+	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
+}
+
+func (w *world) OpenRequests(_ context.Context, id upgrade.RunID) ([]upgrade.Request, error) {
+	return w.requests[id], nil
+}
+
+func (w *world) Results(_ context.Context, id upgrade.RunID) ([]upgrade.Result, error) {
+	return w.results[id], nil
+}
+
+func (w *world) Applies(_ context.Context, id upgrade.RunID) ([]upgrade.Apply, error) {
+	return w.applies[id], nil
+}
+
+func (w *world) Orders(_ context.Context, id upgrade.UpgradeID) ([]upgrade.Order, error) {
+	return w.orders[id], nil
+}
+
+func (w *world) Events(_ context.Context, f upgrade.EventFilter) ([]upgrade.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []upgrade.Event
+	for _, e := range w.events {
+		at := e.ID
+		if f.Run != 0 {
+			at = e.Seq
+		}
+		if (f.Run == 0 || e.Run == f.Run) && at > f.After {
+			out = append(out, e)
+		}
+	}
+	return out[:min(len(out), cmp.Or(f.Limit, 500))], nil
+}
+
+// write appends an event and tells whoever listens.
+func (w *world) write(e upgrade.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e.ID, e.Seq = int64(len(w.events)+1), 1
+	for _, old := range w.events {
+		if old.Run == e.Run {
+			e.Seq = old.Seq + 1
+		}
+	}
+	w.events = append(w.events, e)
+	for _, c := range w.ticks {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *world) Changed() (<-chan struct{}, func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := make(chan struct{}, 1)
+	w.ticks = append(w.ticks, c)
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.ticks = slices.DeleteFunc(w.ticks, func(o chan struct{}) bool { return o == c })
+	}
+}
+
+func (w *world) listeners() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.ticks)
+}
+
+func (w *world) Delivery(_ context.Context, id upgrade.DeliveryID) (upgrade.Delivery, error) {
+	for _, d := range w.deliveries {
+		if d.ID == id {
+			return d, nil
+		}
+	}
+	return upgrade.Delivery{}, notFound("delivery " + string(id))
+}
+
+func (w *world) Deliveries(_ context.Context, f upgrade.DeliveryFilter) ([]upgrade.Delivery, error) {
+	var out []upgrade.Delivery
+	for _, d := range slices.Backward(w.deliveries) {
+		if (f.Before == 0 || d.Number < f.Before) && (len(f.Fates) == 0 || slices.Contains(f.Fates, d.Fate)) {
+			out = append(out, d)
+		}
+	}
+	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
+}
+
+func (w *world) Ping(ctx context.Context) error {
+	if w.pingWait {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return w.pingErr
+}
+
+func (w *world) Ask(_ context.Context, r upgrade.Request) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.askErr != nil {
+		return w.askErr
+	}
+	if !r.By.Role.Includes(upgrade.RoleDeveloper) {
+		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "a viewer may not do this", Hint: "ask a release manager"}
+	}
+	w.asked = append(w.asked, r)
+	return nil
+}
+
+func (w *world) Log(_ context.Context, id upgrade.RunID, stage string) (io.ReadCloser, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text, ok := w.logs[id.String()+"/"+stage]
+	if !ok {
+		return nil, notFound("the log of " + stage)
+	}
+	return io.NopCloser(strings.NewReader(text)), nil
+}
+
+func (w *world) addLog(key, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logs[key] += text
+}
+
+func (w *world) config(log io.Writer) Config {
+	return Config{
+		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w,
+		Tokens: []Token{
+			{upgrade.Person{Name: "Vera Viewer", Role: upgrade.RoleViewer}, viewerToken},
+			{upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager, GitLabUser: 17}, managerToken},
+		},
+		PublicURL: "https://gate.example.org", GitLabURL: "https://gitlab.example.org",
+		Clock: fixedClock{at: fakeNow()}, Version: "1.4.0", Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
+}
+
+// site is a server over a world, and its log.
+type site struct {
+	*Server
+	world *world
+	log   *syncBuffer
+}
+
+func newSite(t testing.TB, w *world, change ...func(*Config)) *site {
+	t.Helper()
+	log := &syncBuffer{}
+	cfg := w.config(log)
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.EndStreams)
+	return &site{s, w, log}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// do sends a request as the owner of token; header holds names and values by turns.
+func (s *site) do(method, target, token, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	return w
+}
+
+func (s *site) get(target string) *httptest.ResponseRecorder {
+	return s.do(http.MethodGet, target, managerToken, "")
+}

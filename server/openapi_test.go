@@ -1,0 +1,84 @@
+package server
+
+import (
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+)
+
+// TestOpenAPINamesEveryRoute: the document is kept by hand, so this holds it to what is served.
+func TestOpenAPINamesEveryRoute(t *testing.T) {
+	var doc struct {
+		OpenAPI string                                `json:"openapi"`
+		Paths   map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil || doc.OpenAPI != "3.1.0" {
+		t.Fatalf("version %q: %v", doc.OpenAPI, err)
+	}
+	s := newSite(t, fullWorld())
+	engine := gin.New()
+	s.apiRoutes(engine.Group("/api/v1"))
+	documented := 0
+	for _, methods := range doc.Paths {
+		documented += len(methods)
+	}
+	param := regexp.MustCompile(`:(\w+)`)
+	for _, r := range engine.Routes() {
+		path := param.ReplaceAllString(r.Path, "{$1}")
+		if _, ok := doc.Paths[path][strings.ToLower(r.Method)]; !ok {
+			t.Errorf("%s %s is not in openapi.json", r.Method, path)
+		}
+	}
+	if n := len(engine.Routes()); n != documented {
+		t.Errorf("%d routes are served, %d documented", n, documented)
+	}
+}
+
+// TestOpenAPINamesEveryField holds the schemas to the shapes that are sent.
+func TestOpenAPINamesEveryField(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]json.RawMessage `json:"properties"`
+				Required   []string                   `json:"required"`
+			} `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for name, shape := range map[string]any{
+		"Run": wireRun{}, "Answer": wireAnswer{}, "Cause": wireCause{}, "Telling": wireTelling{}, "Tally": wireTally{},
+		"Progress": wireProgress{}, "Plan": wirePlan{}, "Production": wireProduction{}, "Event": wireEvent{}, "Result": wireResult{},
+		"Evidence": wireEvidence{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
+		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},
+	} {
+		schema, ok := doc.Components.Schemas[name]
+		if !ok {
+			t.Errorf("no schema %s", name)
+			continue
+		}
+		required := map[string]bool{}
+		for _, r := range schema.Required {
+			required[r] = true
+		}
+		typ := reflect.TypeOf(shape)
+		for i := range typ.NumField() {
+			field, option, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if _, ok := schema.Properties[field]; !ok {
+				t.Errorf("%s.%s is sent but not documented", name, field)
+			}
+			if always := option == ""; name != "Act" && always != required[field] {
+				t.Errorf("%s.%s: always sent %v, documented as required %v", name, field, always, required[field])
+			}
+			delete(schema.Properties, field)
+		}
+		for field := range schema.Properties {
+			t.Errorf("%s.%s is documented but not sent", name, field)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	_ "embed"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+const jsonType = "application/json"
+
+//go:embed openapi.json
+var openAPI []byte
+
+// Server answers people and programs.
+type Server struct {
+	runs       runs
+	evidence   evidence
+	journal    journal
+	deliveries deliveries
+	health     pinger
+	acts       acts
+	logs       logs
+
+	keys      *keyring
+	memory    memory
+	publicURL string // without a slash at its end
+	gitLabURL string
+	clock     upgrade.Clock
+	zone      *time.Location
+	version   string
+	notice    string
+	log       *slog.Logger
+
+	served  *prometheus.CounterVec
+	took    *prometheus.HistogramVec
+	streams prometheus.Gauge
+
+	handler http.Handler
+	ending  chan struct{} // closed when streams are to end
+	end     sync.Once
+}
+
+// New returns a server. Error: CodeInvalid if cfg is not complete.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
+		acts: cfg.Acts, logs: cfg.Logs,
+		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
+		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
+		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
+		ending: make(chan struct{}),
+	}
+	if err := s.measure(cfg.Metrics); err != nil {
+		return nil, err
+	}
+	s.handler, err = s.protect(s.routes(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Handler returns everything that is served. Serve it with a ReadHeaderTimeout and any WriteTimeout:
+// streams and logs lift the latter for themselves.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// EndStreams ends every live stream and followed log, now and from now on. Hand it to
+// http.Server.RegisterOnShutdown: Shutdown waits for open requests and streams would never end. It
+// may be called more than once.
+func (s *Server) EndStreams() { s.end.Do(func() { close(s.ending) }) }
+
+// protect refuses posts that come from another site's page. Deliveries and programs send no browser's
+// headers and pass.
+func (s *Server) protect(next http.Handler) (http.Handler, error) {
+	p := http.NewCrossOriginProtection()
+	if u, err := url.Parse(s.publicURL); err == nil && u.Host != "" {
+		// Behind a proxy that rewrites Host, the address in the browser is still this one.
+		if err := p.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "public_url is not an origin", Cause: err}
+		}
+	}
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.log.WarnContext(r.Context(), "cross-site request refused", "path", r.URL.Path, "origin", r.Header.Get("Origin"))
+		http.Error(w, "refused: this was sent by the page of another site", http.StatusForbidden)
+	}))
+	return p.Handler(next), nil
+}
+
+func (s *Server) routes(cfg Config) *gin.Engine {
+	// Only release mode keeps gin from printing to standard output, which belongs to the command.
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	// No proxy is trusted, so nobody's X-Forwarded-For is: the error is for malformed lists only.
+	_ = r.SetTrustedProxies(nil)
+	r.UseRawPath, r.UnescapePathValues = true, true // ids of deliveries may hold a slash
+	r.HandleMethodNotAllowed = true
+	r.Use(identifyRequest, s.secure, s.watch, s.survive)
+	for _, mount := range cfg.Mount {
+		mount(r)
+	}
+	r.GET("/healthz", s.healthz)
+	r.GET("/readyz", s.readyz)
+	show := gin.WrapH(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
+	if cfg.OpenMetrics {
+		r.GET("/metrics", show)
+	} else {
+		r.GET("/metrics", s.guardAPI, show)
+	}
+	s.apiRoutes(r.Group("/api/v1", limitBody, s.guardAPI))
+	s.pageRoutes(r)
+	r.NoRoute(s.guardRest, func(c *gin.Context) {
+		s.answer(c, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is nothing at this address"})
+	})
+	r.NoMethod(s.guardRest, func(c *gin.Context) {
+		c.Status(http.StatusMethodNotAllowed)
+		c.Writer.WriteHeaderNow()
+	})
+	return r
+}
+
+// guardRest guards what has no route, so that a stranger learns nothing of which addresses exist.
+func (s *Server) guardRest(c *gin.Context) {
+	if strings.HasPrefix(c.Request.URL.Path, "/api/") {
+		s.guardAPI(c)
+		return
+	}
+	s.guardPage(c)
+}
+
+func (s *Server) apiRoutes(g *gin.RouterGroup) {
+	g.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, jsonType, openAPI) })
+	g.GET("/runs", s.api(s.apiRuns))
+	g.GET("/runs/:id", s.api(s.apiRun))
+	g.GET("/runs/:id/events", s.api(s.apiEvents))
+	g.GET("/runs/:id/results", s.api(s.apiResults))
+	g.GET("/runs/:id/gates", s.api(s.apiGates))
+	g.GET("/runs/:id/log/:stage", s.api(s.apiLog))
+	g.POST("/runs/:id/stop", s.api(s.apiAct(upgrade.RequestStop)))
+	g.POST("/runs/:id/retry", s.api(s.apiAct(upgrade.RequestRecheck)))
+	g.GET("/deliveries", s.api(s.apiDeliveries))
+	g.GET("/deliveries/:id", s.api(s.apiDelivery))
+}
