@@ -1,0 +1,211 @@
+package storetest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+func intakeTests() map[string]func(*testing.T, *bench) {
+	return map[string]func(*testing.T, *bench){
+		"delivery_five_times_at_once":       testDeliveryTwice,
+		"delivery_reads_back":               testDeliveryReadsBack,
+		"delivery_of_any_bytes":             testDeliveryBytes,
+		"delivery_fate":                     testDeliveryFate,
+		"deliveries_number_in_groups":       testDeliveryNumbers,
+		"delivery_without_id_is_refused":    testDeliveryWithoutID,
+		"delivery_unknown":                  testDeliveryUnknown,
+		"delivery_after_close_is_refused":   testDeliveryAfterClose,
+		"deliveries_in_the_air_at_a_close":  testCloseInTheAir,
+		"delivery_is_claimable_and_signals": testDeliverySignals,
+	}
+}
+
+func (b *bench) deliver(t *testing.T, id upgrade.DeliveryID) bool {
+	t.Helper()
+	fresh, err := b.Deliver(t.Context(), upgrade.Delivery{ID: id, Event: "Push Hook", ReceivedAt: b.now, Body: []byte(`{"id":"` + id + `"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fresh
+}
+
+func testDeliveryTwice(t *testing.T, b *bench) {
+	var fresh atomic.Int32
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			if b.deliver(t, "d") {
+				fresh.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if fresh.Load() != 1 || b.deliver(t, "d") {
+		t.Fatalf("%d of five were fresh, want one", fresh.Load())
+	}
+	job, ok := b.claim(t)
+	if !ok || job.ID != "intake/d" || job.Kind != upgrade.JobIntake || job.Subject != "d" {
+		t.Fatalf("claimed %+v, want intake/d", job)
+	}
+	b.none(t)
+	if found, err := b.Deliveries(t.Context(), upgrade.DeliveryFilter{}); err != nil || len(found) != 1 {
+		t.Fatalf("kept %d deliveries (%v), want one", len(found), err)
+	}
+}
+
+func testDeliveryReadsBack(t *testing.T, b *bench) {
+	want := upgrade.Delivery{}
+	fill(t, &want)
+	want.ReceivedAt = b.now
+	if _, err := b.Deliver(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	want.Number, want.Fate, want.Reason, want.Runs = 1, upgrade.FatePending, "", nil
+	got, err := b.Delivery(t.Context(), want.ID)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatalf("read back with %v (-want +got):\n%s", err, diff)
+	}
+	want.Body = nil
+	list, err := b.Deliveries(t.Context(), upgrade.DeliveryFilter{})
+	if diff := cmp.Diff([]upgrade.Delivery{want}, list); err != nil || diff != "" {
+		t.Fatalf("listed with %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func testDeliveryBytes(t *testing.T, b *bench) {
+	for name, body := range map[upgrade.DeliveryID][]byte{
+		"empty": {}, "nul": []byte("a\x00b"), "not_utf8": {0xff, 0xfe, 'x'}, "utf8": []byte("größer €"),
+		"large": []byte(strings.Repeat("0123456789", 300_000)),
+	} {
+		if _, err := b.Deliver(t.Context(), upgrade.Delivery{ID: name, ReceivedAt: b.now, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Delivery(t.Context(), name)
+		if err != nil || !bytes.Equal(got.Body, body) {
+			t.Errorf("%s: read back %d bytes (%v), want %d", name, len(got.Body), err, len(body))
+		}
+	}
+}
+
+func testDeliveryFate(t *testing.T, b *bench) {
+	b.deliver(t, "d")
+	job := b.take(t, "intake/d")
+	b.must(t, job, upgrade.Step{
+		Starts:   []upgrade.Run{{ProjectID: 7, Stack: "s", Environment: "staging", Tree: "t", Reason: "push"}},
+		Delivery: &upgrade.Delivery{ID: "d", Fate: upgrade.FateStarted, Reason: "a push", Runs: []upgrade.RunID{9}},
+		Next:     upgrade.End(),
+	})
+	got, err := b.Delivery(t.Context(), "d")
+	if err != nil || got.Fate != upgrade.FateStarted || got.Reason != "a push" || !cmp.Equal(got.Runs, []upgrade.RunID{9, 1}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if len(got.Body) == 0 || got.Event == "" {
+		t.Fatal("writing the fate lost what was delivered")
+	}
+	refused(t, b.write(t, upgrade.Step{Delivery: &upgrade.Delivery{ID: "unheard-of"}}), upgrade.CodeNotFound)
+}
+
+func testDeliveryNumbers(t *testing.T, b *bench) {
+	const many = 200
+	var all sync.WaitGroup
+	for i := range many {
+		all.Go(func() { b.deliver(t, upgrade.DeliveryID(fmt.Sprint("d", i%(many/2)))) })
+	}
+	all.Wait()
+	seen := map[int64]bool{}
+	for before := int64(0); ; {
+		page, err := b.Deliveries(t.Context(), upgrade.DeliveryFilter{Before: before, Limit: 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, d := range page {
+			if before != 0 && d.Number >= before || seen[d.Number] {
+				t.Fatalf("number %d after %d", d.Number, before)
+			}
+			before, seen[d.Number] = d.Number, true
+		}
+	}
+	for n := int64(1); n <= many/2; n++ {
+		if !seen[n] {
+			t.Fatalf("no delivery has number %d of %d", n, many/2)
+		}
+	}
+	if len(seen) != many/2 {
+		t.Fatalf("%d deliveries, want %d", len(seen), many/2)
+	}
+}
+
+func testDeliveryWithoutID(t *testing.T, b *bench) {
+	_, err := b.Deliver(t.Context(), upgrade.Delivery{Body: []byte("x")})
+	refused(t, err, upgrade.CodeInvalid)
+}
+
+func testDeliveryUnknown(t *testing.T, b *bench) {
+	_, err := b.Delivery(t.Context(), "unheard-of")
+	refused(t, err, upgrade.CodeNotFound)
+}
+
+func testDeliveryAfterClose(t *testing.T, b *bench) {
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Deliver(t.Context(), upgrade.Delivery{ID: "late"})
+	refused(t, err, upgrade.CodeUnavailable)
+}
+
+// testCloseInTheAir closes the store while deliveries come in: what was acknowledged must be there.
+func testCloseInTheAir(t *testing.T, b *bench) {
+	var acked sync.Map
+	var all sync.WaitGroup
+	for w := range 16 {
+		all.Go(func() {
+			for i := 0; ; i++ {
+				id := upgrade.DeliveryID(fmt.Sprintf("%d-%d", w, i))
+				if _, err := b.Deliver(background(t), upgrade.Delivery{ID: id, ReceivedAt: b.now}); err != nil {
+					return
+				}
+				acked.Store(id, true)
+				if w == 0 && i == 20 {
+					if err := b.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.open(t)
+	n := 0
+	acked.Range(func(id, _ any) bool {
+		n++
+		if _, err := b.Delivery(t.Context(), id.(upgrade.DeliveryID)); err != nil {
+			t.Errorf("acknowledged and gone: %v", err)
+		}
+		return true
+	})
+	if n < 20 {
+		t.Fatalf("only %d were acknowledged", n)
+	}
+}
+
+func testDeliverySignals(t *testing.T, b *bench) {
+	ticked(b.Woken())
+	b.deliver(t, "d")
+	if !ticked(b.Woken()) {
+		t.Fatal("nobody was told of a delivery")
+	}
+	if at, ok, err := b.NextWake(t.Context()); err != nil || !ok || at.After(b.now) {
+		t.Fatalf("next wake is %v %v %v, want one that has passed", at, ok, err)
+	}
+}
