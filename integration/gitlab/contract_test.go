@@ -59,6 +59,7 @@ func TestContractReal(t *testing.T) {
 
 // testContract says what the adapter promises. It changes what it is given: a status, a note, a played job.
 func testContract(t *testing.T, newFixture func(*testing.T) fixture) {
+	t.Helper()
 	f := newFixture(t)
 	c, ctx := f.client, t.Context()
 	me, name, err := c.Me(ctx)
@@ -82,6 +83,7 @@ func testContract(t *testing.T, newFixture func(*testing.T) fixture) {
 }
 
 func contractProject(t *testing.T, c *gitlab.Client, p forge.Project, path string) {
+	t.Helper()
 	if !strings.EqualFold(p.Path, path) || p.DefaultBranch == "" || !strings.HasSuffix(p.GitURL, p.Path+".git") || strings.Contains(p.GitURL, "@") {
 		t.Errorf("project is %+v", p)
 	}
@@ -93,6 +95,7 @@ func contractProject(t *testing.T, c *gitlab.Client, p forge.Project, path strin
 }
 
 func contractBranches(t *testing.T, c *gitlab.Client, p forge.Project) {
+	t.Helper()
 	all, err := c.Branches(t.Context(), p.ID)
 	check(t, err)
 	seen := map[string]forge.Branch{}
@@ -113,6 +116,7 @@ func contractBranches(t *testing.T, c *gitlab.Client, p forge.Project) {
 }
 
 func contractMergeRequest(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.MergeRequest) {
+	t.Helper()
 	if mr.State != "opened" || mr.Draft || mr.SourceBranch != "feature" || mr.SourceProjectID != p.ID || mr.TargetProjectID != p.ID || mr.AuthorID == 0 || mr.WebURL == "" || mr.MergeCommit != "" {
 		t.Errorf("merge request is %+v", mr)
 	}
@@ -136,6 +140,7 @@ func contractMergeRequest(t *testing.T, c *gitlab.Client, p forge.Project, mr fo
 }
 
 func contractApprovals(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.MergeRequest) {
+	t.Helper()
 	approvals, err := c.Approvals(t.Context(), p.ID, mr.IID)
 	check(t, err)
 	versions, err := c.Versions(t.Context(), p.ID, mr.IID)
@@ -149,6 +154,7 @@ func contractApprovals(t *testing.T, c *gitlab.Client, p forge.Project, mr forge
 }
 
 func contractStatus(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.MergeRequest, me int64) {
+	t.Helper()
 	ctx := t.Context()
 	pipelines, err := c.Pipelines(ctx, p.ID, mr.Head)
 	check(t, err)
@@ -191,6 +197,7 @@ func contractStatus(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.Me
 }
 
 func contractPlay(t *testing.T, c *gitlab.Client, p forge.Project) {
+	t.Helper()
 	ctx := t.Context()
 	pipelines, err := c.PipelinesOnRef(ctx, p.ID, p.DefaultBranch, 1)
 	check(t, err)
@@ -231,6 +238,7 @@ func contractPlay(t *testing.T, c *gitlab.Client, p forge.Project) {
 }
 
 func contractNote(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.MergeRequest, me int64) {
+	t.Helper()
 	ctx := t.Context()
 	marker := "upgradegate:contract-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	for _, body := range []string{"**Testing.**", "**Passed.**", "**Passed.**"} {
@@ -251,6 +259,7 @@ func contractNote(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.Merg
 }
 
 func contractAbsent(t *testing.T, c *gitlab.Client, p forge.Project) {
+	t.Helper()
 	ctx := t.Context()
 	const none = 1 << 40
 	for name, ask := range map[string]func() error{
@@ -261,7 +270,10 @@ func contractAbsent(t *testing.T, c *gitlab.Client, p forge.Project) {
 		"approvals":     func() error { _, err := c.Approvals(ctx, p.ID, none); return err },
 		"jobs":          func() error { _, err := c.Jobs(ctx, p.ID, none); return err },
 		"play":          func() error { _, err := c.Play(ctx, p.ID, none); return err },
-		"statuses":      func() error { _, err := c.Statuses(ctx, p.ID, upgrade.Commit(strings.Repeat("1", 40)), "x"); return err },
+		"statuses": func() error {
+			_, err := c.Statuses(ctx, p.ID, upgrade.Commit(strings.Repeat("1", 40)), "x")
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) { wantCode(t, upgrade.CodeNotFound, ask()) })
 	}

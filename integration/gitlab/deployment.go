@@ -37,7 +37,7 @@ func (c *Client) Deployments(ctx context.Context, projectID int64, environment s
 	what := fmt.Sprintf("list deployments to %s of project %d", environment, projectID)
 	got, err := list(ctx, c, what, limit,
 		func(opts gl.ListOptions, opt ...gl.RequestOptionFunc) (page []*deployment, _ *gl.Response, _ error) {
-			o := &gl.ListProjectDeploymentsOptions{ListOptions: opts, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc")}
+			o := &gl.ListProjectDeploymentsOptions{ListOptions: opts, OrderBy: new("id"), Sort: new("desc")}
 			if environment != "" {
 				o.Environment = &environment
 			}

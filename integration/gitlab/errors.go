@@ -54,9 +54,9 @@ func (c *Client) failure(ctx context.Context, what string, resp *gl.Response, er
 		f.Msg = what + ": gitlab's answer makes no sense"
 		f.Hint = "check that gitlab.url leads to GitLab itself, not to a proxy or a sign-in page"
 		// An answer that breaks off is a fault of the network; one that is not JSON will not be JSON next time.
-		var syntax *json.SyntaxError
-		var mistyped *json.UnmarshalTypeError
-		f.again = !errors.As(err, &syntax) && !errors.As(err, &mistyped)
+		_, syntax := errors.AsType[*json.SyntaxError](err)
+		_, mistyped := errors.AsType[*json.UnmarshalTypeError](err)
+		f.again = !syntax && !mistyped
 	default:
 		f.answered(c, what, resp, err)
 	}
@@ -76,8 +76,7 @@ func (f *failure) interrupted(ctx context.Context, what string, timeout time.Dur
 // answered is for an answer that says no.
 func (f *failure) answered(c *Client, what string, resp *gl.Response, err error) {
 	f.status = resp.StatusCode
-	var body *gl.ErrorResponse
-	if errors.As(err, &body) {
+	if body, ok := errors.AsType[*gl.ErrorResponse](err); ok {
 		f.said = c.scrub(words(body.Body), 200)
 	}
 	switch s := resp.StatusCode; {

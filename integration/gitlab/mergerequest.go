@@ -39,7 +39,7 @@ func (c *Client) OpenMergeRequests(ctx context.Context, projectID int64, target 
 	got, err := list(ctx, c, what, 0,
 		func(opts gl.ListOptions, opt ...gl.RequestOptionFunc) ([]*gl.MergeRequest, *gl.Response, error) {
 			return c.api.MergeRequests.ListProjectMergeRequests(int(projectID), &gl.ListProjectMergeRequestsOptions{
-				ListOptions: opts, State: gl.Ptr("opened"), TargetBranch: &target, OrderBy: gl.Ptr("created_at"), Sort: gl.Ptr("desc"),
+				ListOptions: opts, State: new("opened"), TargetBranch: &target, OrderBy: new("created_at"), Sort: new("desc"),
 			}, opt...)
 		})
 	return each(got, mergeRequest), err

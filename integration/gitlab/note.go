@@ -23,7 +23,7 @@ func (c *Client) listNotes(ctx context.Context, projectID, iid int64) ([]forge.N
 	got, err := list(ctx, c, what, 0,
 		func(opts gl.ListOptions, opt ...gl.RequestOptionFunc) ([]*gl.Note, *gl.Response, error) {
 			return c.api.Notes.ListMergeRequestNotes(int(projectID), int(iid), &gl.ListMergeRequestNotesOptions{
-				ListOptions: opts, OrderBy: gl.Ptr("created_at"), Sort: gl.Ptr("asc"),
+				ListOptions: opts, OrderBy: new("created_at"), Sort: new("asc"),
 			}, opt...)
 		})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // Pipelines returns the pipelines of a commit, newest first.
 func (c *Client) Pipelines(ctx context.Context, projectID int64, commit upgrade.Commit) ([]forge.Pipeline, error) {
 	what := fmt.Sprintf("list pipelines of commit %s of project %d", commit.Short(), projectID)
-	return c.pipelines(ctx, projectID, what, 0, gl.ListProjectPipelinesOptions{SHA: gl.Ptr(string(commit))})
+	return c.pipelines(ctx, projectID, what, 0, gl.ListProjectPipelinesOptions{SHA: new(string(commit))})
 }
 
 // PipelinesOnRef returns the newest pipelines of a branch, at most limit (0: all), newest first.
@@ -29,7 +29,7 @@ func (c *Client) pipelines(ctx context.Context, projectID int64, what string, li
 	got, err := list(ctx, c, what, limit,
 		func(opts gl.ListOptions, opt ...gl.RequestOptionFunc) ([]*gl.PipelineInfo, *gl.Response, error) {
 			f := filter
-			f.ListOptions, f.OrderBy, f.Sort = opts, gl.Ptr("id"), gl.Ptr("desc")
+			f.ListOptions, f.OrderBy, f.Sort = opts, new("id"), new("desc")
 			return c.api.Pipelines.ListProjectPipelines(int(projectID), &f, opt...)
 		})
 	return each(got, func(p *gl.PipelineInfo) forge.Pipeline {

@@ -91,7 +91,7 @@ func (c *Client) PostStatus(ctx context.Context, p forge.StatusPost) error {
 // post sends the status, again and again while GitLab holds its lock on the commit.
 func (c *Client) post(ctx context.Context, what string, p forge.StatusPost) *failure {
 	opts := &gl.SetCommitStatusOptions{
-		State: gl.BuildStateValue(p.State), Name: &p.Name, Description: gl.Ptr(cut(p.Description, maxText)), PipelineID: gl.Ptr(int(p.PipelineID)),
+		State: gl.BuildStateValue(p.State), Name: &p.Name, Description: new(cut(p.Description, maxText)), PipelineID: new(int(p.PipelineID)),
 	}
 	if p.Ref != "" {
 		opts.Ref = &p.Ref

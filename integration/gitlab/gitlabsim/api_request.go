@@ -183,7 +183,7 @@ func (s *Server) hookRoutes(mux *http.ServeMux) {
 	}))
 	s.handle(mux, "GET "+hooks+"/{hook}/events", onHook(func(c *call, h *hook) (any, *refusal) {
 		all := []any{}
-		for _, d := range slices.Backward(s.deliverys) {
+		for _, d := range slices.Backward(s.deliveries) {
 			if d.hook == h && d.State == DeliverySent {
 				all = append(all, s.deliveryJSON(d))
 			}
@@ -191,7 +191,7 @@ func (s *Server) hookRoutes(mux *http.ServeMux) {
 		return page(c, all), nil
 	}))
 	s.handle(mux, "POST "+hooks+"/{hook}/events/{event}/resend", onHook(func(c *call, h *hook) (any, *refusal) {
-		for _, d := range s.deliverys {
+		for _, d := range s.deliveries {
 			if d.hook == h && d.ID == c.pathNum("event") {
 				s.queue(h, d.Kind, d.Body, d.Key, true)
 				return map[string]any{"response_status": http.StatusOK}, nil // A guess: GitLab waits for the answer and gives its status.
@@ -208,8 +208,12 @@ func wanted(c *call) []string {
 		events = append(events, "push")
 	}
 	for _, e := range [][2]string{
-		{"tag_push_events", "tag_push"}, {"merge_requests_events", "merge_request"}, {"pipeline_events", "pipeline"}, {"job_events", "job"},
-		{"deployment_events", "deployment"}, {"note_events", "note"},
+		{"tag_push_events", "tag_push"},
+		{"merge_requests_events", "merge_request"},
+		{"pipeline_events", "pipeline"},
+		{"job_events", "job"},
+		{"deployment_events", "deployment"},
+		{"note_events", "note"},
 	} {
 		if c.flag(e[0]) {
 			events = append(events, e[1])

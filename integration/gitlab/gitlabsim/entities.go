@@ -29,7 +29,7 @@ func (s *Server) userJSON(id int64) any {
 
 func (s *Server) projectJSON(p *project) map[string]any {
 	shown := s.shown(p)
-	_, name, _ := cutLast(p.Path)
+	_, name := cutLast(p.Path)
 	visibility := "private"
 	if p.Public {
 		visibility = "public"

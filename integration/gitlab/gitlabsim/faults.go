@@ -81,6 +81,7 @@ func (s *Server) fault(r *http.Request) (Fault, bool) {
 // strike answers a request in the way of the fault.
 func (s *Server) strike(w http.ResponseWriter, r *http.Request, f Fault) {
 	switch f.Kind {
+	case FaultStatus:
 	case FaultHang:
 		select {
 		case <-r.Context().Done():
@@ -162,7 +163,7 @@ func (s *Server) ReleaseDeliveries() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mishaps = slices.DeleteFunc(s.mishaps, func(m *mishap) bool { return m.kind == MishapHold })
-	for _, d := range slices.Backward(s.deliverys) {
+	for _, d := range slices.Backward(s.deliveries) {
 		if d.State == DeliveryQueued && d.end == nil {
 			s.send(d)
 		}

@@ -106,7 +106,10 @@ func (s *Server) initRepository(ctx context.Context, p *project) error {
 		return err
 	}
 	for _, kv := range [][2]string{
-		{"http.receivepack", "true"}, {"gc.auto", "0"}, {"receive.autogc", "false"}, {"uploadpack.allowFilter", "true"},
+		{"http.receivepack", "true"},
+		{"gc.auto", "0"},
+		{"receive.autogc", "false"},
+		{"uploadpack.allowFilter", "true"},
 		{"uploadpack.allowAnySHA1InWant", "true"},
 	} {
 		if _, err := s.run(ctx, p.dir, nil, "", "config", kv[0], kv[1]); err != nil {
@@ -208,7 +211,7 @@ func (s *Server) between(ctx context.Context, p *project, base, head upgrade.Com
 		return nil, err
 	}
 	var ids []upgrade.Commit
-	for _, line := range strings.Fields(out) {
+	for line := range strings.FieldsSeq(out) {
 		ids = append(ids, upgrade.Commit(line))
 	}
 	return ids, s.learn(ctx, p, ids...)
@@ -234,9 +237,9 @@ var errConflict = errors.New("the branches have conflicting changes")
 // mergedTree returns the tree that merging source into target gives.
 func (s *Server) mergedTree(ctx context.Context, p *project, target, source upgrade.Commit) (upgrade.Tree, error) {
 	out, err := s.run(ctx, p.dir, nil, "", "merge-tree", "--write-tree", string(target), string(source))
-	var exit *exec.ExitError
+	exit, ended := errors.AsType[*exec.ExitError](err)
 	switch {
-	case errors.As(err, &exit) && exit.ExitCode() == 1:
+	case ended && exit.ExitCode() == 1:
 		return "", errConflict
 	case err != nil:
 		return "", err

@@ -94,33 +94,30 @@ func (s *Server) fire(p *project, kind string, body map[string]any) {
 }
 
 // queue makes a delivery and lets it be sent, unless a mishap says otherwise. mu is held.
-func (s *Server) queue(h *hook, kind string, body []byte, key string, again bool) *delivery {
+func (s *Server) queue(h *hook, kind string, body []byte, key string, again bool) {
 	d := &delivery{hook: h, Delivery: Delivery{
 		ID: next(&s.ids.delivery), HookID: h.ID, ProjectID: h.project.ID, Event: eventName(kind), Kind: kind, Key: key,
 		At: s.clock.Now(), URL: h.URL, Body: body, State: DeliveryQueued, Resend: again,
 	}}
-	s.deliverys = append(s.deliverys, d)
+	s.deliveries = append(s.deliveries, d)
 	if !again && s.clock.Now().Before(h.offUntil) {
 		d.State, d.Err = DeliveryDropped, "the webhook is switched off"
-		return d
+		return
 	}
-	var m MishapKind
-	if !again {
-		m = s.mishapFor(kind)
+	if again {
+		s.send(d)
+		return
 	}
-	switch m {
+	switch s.mishapFor(kind) {
 	case MishapDrop:
 		d.State, d.Err = DeliveryDropped, "lost"
-		return d
-	case MishapHold:
-		return d // until ReleaseDeliveries
+	case MishapHold: // until ReleaseDeliveries
 	case MishapDuplicate:
 		s.send(d)
 		s.queue(h, kind, body, key, true)
-		return d
+	default:
+		s.send(d)
 	}
-	s.send(d)
-	return d
 }
 
 // send hands a delivery to the one goroutine that sends for its webhook, in order. mu is held.
@@ -254,8 +251,8 @@ func uuid() string {
 func (s *Server) Deliveries() []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Delivery, 0, len(s.deliverys))
-	for _, d := range s.deliverys {
+	out := make([]Delivery, 0, len(s.deliveries))
+	for _, d := range s.deliveries {
 		out = append(out, d.Delivery)
 	}
 	return out
@@ -265,7 +262,7 @@ func (s *Server) Deliveries() []Delivery {
 func (s *Server) Resend(deliveryID int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.deliverys {
+	for _, d := range s.deliveries {
 		if d.ID == deliveryID {
 			s.queue(d.hook, d.Kind, d.Body, d.Key, true)
 			return nil

@@ -71,8 +71,8 @@ func (s *Server) index(only string) index {
 		}
 		out.Acts = append(out.Acts, a)
 	}
-	for i, d := range slices.Backward(s.deliverys) {
-		if i < len(s.deliverys)-50 {
+	for i, d := range slices.Backward(s.deliveries) {
+		if i < len(s.deliveries)-50 {
 			break
 		}
 		out.Deliveries = append(out.Deliveries, d.Delivery)

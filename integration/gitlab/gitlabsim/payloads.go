@@ -30,7 +30,7 @@ func (s *Server) hookUser(id int64) map[string]any {
 
 func (s *Server) hookProject(p *project) map[string]any {
 	shown := s.shown(p)
-	namespace, name, _ := cutLast(p.Path)
+	namespace, name := cutLast(p.Path)
 	ssh := "git@" + strings.TrimPrefix(strings.TrimPrefix(s.url, "http://"), "https://") + ":" + p.Path + ".git"
 	return map[string]any{
 		"id": p.ID, "name": name, "description": "", "web_url": shown.WebURL, "avatar_url": nil, "git_ssh_url": ssh, "git_http_url": shown.GitURL,
@@ -47,12 +47,12 @@ func visibilityLevel(p *project) int {
 }
 
 // cutLast splits a path with namespace before its last part.
-func cutLast(path string) (before, last string, found bool) {
+func cutLast(path string) (before, last string) {
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
-		return "", path, false
+		return "", path
 	}
-	return path[:i], path[i+1:], true
+	return path[:i], path[i+1:]
 }
 
 func (s *Server) hookCommit(p *project, id upgrade.Commit) map[string]any {

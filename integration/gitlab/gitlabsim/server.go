@@ -54,19 +54,19 @@ type Server struct {
 
 // state is everything that GitLab knows.
 type state struct {
-	url       string
-	ids       ids
-	users     map[int64]*User
-	tokens    map[string]int64
-	projects  []*project
-	deliverys []*delivery
-	acts      []Act
-	requests  []*Request
-	faults    []*Fault
-	latency   time.Duration
-	mishaps   []*mishap
-	limits    map[int64]*window
-	closed    bool
+	url        string
+	ids        ids
+	users      map[int64]*User
+	tokens     map[string]int64
+	projects   []*project
+	deliveries []*delivery
+	acts       []Act
+	requests   []*Request
+	faults     []*Fault
+	latency    time.Duration
+	mishaps    []*mishap
+	limits     map[int64]*window
+	closed     bool
 }
 
 // ids are the last ones given out, one row of numbers per table, as in GitLab's database.
@@ -139,7 +139,7 @@ func (s *Server) Start(ctx context.Context, addr string) (string, error) {
 	}
 	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, s.end)
-	context.AfterFunc(s.life, func() { _ = srv.Close() }) // nobody waits for answers any more
+	context.AfterFunc(s.life, func() { _ = srv.Close() }) //nolint:contextcheck // the server's life, not the caller's; and nobody waits for answers any more
 	s.work.Go(func() {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			s.log.ErrorContext(ctx, "simulated gitlab stopped", "err", err)
