@@ -71,6 +71,14 @@ func (l *Lifecycle) stillTrue(ctx context.Context, run upgrade.Run) (step upgrad
 		step, err = l.relock(ctx, run, fmt.Sprintf("run %d has changed %s since", last.Run, run.Environment))
 		return step, true, err
 	}
+	wanted, err := l.wanted(ctx, run)
+	if err != nil {
+		return step, false, err
+	}
+	if !wanted {
+		step, err = l.relock(ctx, run, "no watched branch leads to this content any more")
+		return step, true, err
+	}
 	results, err := l.Store.Results(ctx, run.ID)
 	if err != nil {
 		return step, false, fmt.Errorf("read results of run %d: %w", run.ID, err)
@@ -88,6 +96,16 @@ func (l *Lifecycle) stillTrue(ctx context.Context, run upgrade.Run) (step upgrad
 		return step, true, err
 	}
 	return step, false, nil
+}
+
+// wanted reports whether a watched ref leads to the run's tree, or it was head of the production branch.
+func (l *Lifecycle) wanted(ctx context.Context, run upgrade.Run) (bool, error) {
+	refs, err := l.Store.Refs(ctx, run.ProjectID)
+	if err != nil {
+		return false, fmt.Errorf("read refs of %s: %w", run.Project, err)
+	}
+	leads := slices.ContainsFunc(refs, func(r upgrade.RefState) bool { return r.Tree == run.Tree })
+	return leads || l.wasProduction(run), nil
 }
 
 // relock closes an open run for a reason. Orders that were not delivered are void.

@@ -1,0 +1,431 @@
+package lifecycle_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/internal/world"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// fakeGitLab is GitLab and its git at once: what a commit contains is a string, and its tree the hash
+// of that string.
+type fakeGitLab struct {
+	clock *world.Clock
+
+	mu          sync.Mutex // guards the fields below
+	projects    []forge.Project
+	branches    map[string]forge.Branch // "1/staging"
+	contents    map[upgrade.Commit]string
+	commits     int
+	pipelines   []forge.Pipeline
+	jobs        []forge.Job
+	merges      []forge.MergeRequest
+	approvals   map[int64][]forge.Approval
+	statuses    []forge.Status
+	deployments []forge.Deployment
+	acts        []string
+	unprotected bool
+	fail        error
+}
+
+func newFakeGitLab(clock *world.Clock) *fakeGitLab {
+	return &fakeGitLab{
+		clock: clock, branches: map[string]forge.Branch{}, contents: map[upgrade.Commit]string{}, approvals: map[int64][]forge.Approval{},
+	}
+}
+
+func notFound(what string) error {
+	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: what + " does not exist"}
+}
+
+// addProject makes a project whose main and staging have the content "base".
+func (g *fakeGitLab) addProject(path string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if slices.ContainsFunc(g.projects, func(p forge.Project) bool { return p.Path == path }) {
+		return
+	}
+	id := int64(len(g.projects) + 1)
+	g.projects = append(g.projects, forge.Project{ID: id, Path: path, DefaultBranch: "main"})
+	commit := g.commitLocked("base")
+	for _, branch := range []string{"main", "staging"} {
+		g.branches[fmt.Sprintf("%d/%s", id, branch)] = forge.Branch{Name: branch, Commit: commit, Protected: true}
+	}
+}
+
+func (g *fakeGitLab) commitLocked(content string) upgrade.Commit {
+	g.commits++
+	commit := upgrade.Commit(fmt.Sprintf("%040x", 0xc0_0000+g.commits))
+	g.contents[commit] = content
+	return commit
+}
+
+// push makes a commit on a branch, with a pipeline; on main it has the held job and the deployment.
+func (g *fakeGitLab) push(path, branch, content string) upgrade.Commit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.moveLocked(path, branch, g.commitLocked(content))
+}
+
+// fastForward moves a branch to a commit that exists.
+func (g *fakeGitLab) fastForward(path, branch string, to upgrade.Commit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.moveLocked(path, branch, to)
+}
+
+func (g *fakeGitLab) moveLocked(path, branch string, to upgrade.Commit) upgrade.Commit {
+	id := int64(1 + slices.IndexFunc(g.projects, func(p forge.Project) bool { return p.Path == path }))
+	g.branches[fmt.Sprintf("%d/%s", id, branch)] = forge.Branch{Name: branch, Commit: to, Protected: !g.unprotected, Author: "Priya", Title: "change"}
+	pipeline := forge.Pipeline{ID: int64(100 + len(g.pipelines)), Commit: to, Ref: branch, Source: "push", Status: "success", CreatedAt: g.clock.Now()}
+	g.pipelines = append(g.pipelines, pipeline)
+	if branch == "main" {
+		g.jobs = append(g.jobs, forge.Job{ID: int64(1000 + len(g.jobs)), Name: "upgrade-gate", Status: "manual", PipelineID: pipeline.ID, Commit: to, Ref: branch})
+	}
+	return to
+}
+
+// deploy makes a deployment of the commit to production.
+func (g *fakeGitLab) deploy(commit upgrade.Commit, status string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.deployments = append([]forge.Deployment{{
+		ID: int64(1 + len(g.deployments)), Commit: commit, Environment: "production", Status: status, UpdatedAt: g.clock.Now(),
+	}}, g.deployments...)
+}
+
+// status returns what the commit shows under our name.
+func (g *fakeGitLab) status(commit upgrade.Commit) (upgrade.CommitState, string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, status := range slices.Backward(g.statuses) {
+		if g.commitOf(status.PipelineID) == commit {
+			return status.State, status.Description
+		}
+	}
+	return "", ""
+}
+
+func (g *fakeGitLab) commitOf(pipeline int64) upgrade.Commit {
+	for _, p := range g.pipelines {
+		if p.ID == pipeline {
+			return p.Commit
+		}
+	}
+	return ""
+}
+
+func (g *fakeGitLab) said() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.acts)
+}
+
+// lock takes the lock and returns the error that every call answers, if one is set.
+func (g *fakeGitLab) lock() (unlock func(), err error) {
+	g.mu.Lock()
+	return g.mu.Unlock, g.fail
+}
+
+func (g *fakeGitLab) Project(_ context.Context, path string) (forge.Project, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	for _, p := range g.projects {
+		if p.Path == path {
+			return p, err
+		}
+	}
+	return forge.Project{}, errors.Join(err, notFound(path))
+}
+
+func (g *fakeGitLab) ProjectByID(_ context.Context, id int64) (forge.Project, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	if id < 1 || int(id) > len(g.projects) {
+		return forge.Project{}, notFound("project")
+	}
+	return g.projects[id-1], err
+}
+
+func (g *fakeGitLab) Branch(_ context.Context, id int64, name string) (forge.Branch, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	branch, ok := g.branches[fmt.Sprintf("%d/%s", id, name)]
+	if err == nil && !ok {
+		err = notFound("branch " + name)
+	}
+	return branch, err
+}
+
+func (g *fakeGitLab) MergeRequest(_ context.Context, _, iid int64) (forge.MergeRequest, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	for _, mr := range g.merges {
+		if mr.IID == iid {
+			return mr, err
+		}
+	}
+	return forge.MergeRequest{}, notFound("merge request")
+}
+
+func (g *fakeGitLab) OpenMergeRequests(_ context.Context, _ int64, target string) ([]forge.MergeRequest, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	var open []forge.MergeRequest
+	for _, mr := range g.merges {
+		if mr.State == "opened" && mr.TargetBranch == target {
+			open = append(open, mr)
+		}
+	}
+	return open, err
+}
+
+func (g *fakeGitLab) Approvals(_ context.Context, _, iid int64) ([]forge.Approval, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	return g.approvals[iid], err
+}
+
+func (g *fakeGitLab) Versions(_ context.Context, _, iid int64) ([]forge.Version, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	for _, mr := range g.merges {
+		if mr.IID == iid {
+			return []forge.Version{{Head: mr.Head, CreatedAt: friday()}}, err
+		}
+	}
+	return nil, err
+}
+
+func (g *fakeGitLab) Pipelines(_ context.Context, _ int64, commit upgrade.Commit) ([]forge.Pipeline, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	var found []forge.Pipeline
+	for _, p := range slices.Backward(g.pipelines) {
+		if p.Commit == commit {
+			found = append(found, p)
+		}
+	}
+	return found, err
+}
+
+func (g *fakeGitLab) Jobs(_ context.Context, _, pipeline int64) ([]forge.Job, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	var found []forge.Job
+	for _, job := range g.jobs {
+		if job.PipelineID == pipeline {
+			found = append(found, job)
+		}
+	}
+	return found, err
+}
+
+func (g *fakeGitLab) Play(_ context.Context, _, id int64) (forge.Job, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	if err != nil {
+		return forge.Job{}, err
+	}
+	for i := range g.jobs {
+		if g.jobs[i].ID == id {
+			g.jobs[i].Status = "success"
+			g.acts = append(g.acts, fmt.Sprintf("play %s of %s", g.jobs[i].Name, g.contents[g.jobs[i].Commit]))
+			return g.jobs[i], nil
+		}
+	}
+	return forge.Job{}, notFound("job")
+}
+
+func (g *fakeGitLab) Statuses(_ context.Context, _ int64, commit upgrade.Commit, name string) ([]forge.Status, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	var found []forge.Status
+	for _, status := range g.statuses {
+		if status.Name == name && g.commitOf(status.PipelineID) == commit {
+			found = append(found, status)
+		}
+	}
+	return found, err
+}
+
+func (g *fakeGitLab) PostStatus(_ context.Context, post forge.StatusPost) error {
+	unlock, err := g.lock()
+	defer unlock()
+	if err != nil {
+		return err
+	}
+	if g.commitOf(post.PipelineID) != post.Commit {
+		return notFound("pipeline")
+	}
+	g.statuses = append(g.statuses, forge.Status{
+		Name: post.Name, State: post.State, Description: post.Description, PipelineID: post.PipelineID, CreatedAt: g.clock.Now(),
+	})
+	return nil
+}
+
+func (g *fakeGitLab) Deployments(_ context.Context, _ int64, _ string, _ int) ([]forge.Deployment, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	return slices.Clone(g.deployments), err
+}
+
+func (g *fakeGitLab) UpsertNote(context.Context, int64, int64, string, string) error { return nil }
+
+func (g *fakeGitLab) Ensure(_ context.Context, _ forge.Project, commit upgrade.Commit) error {
+	unlock, err := g.lock()
+	defer unlock()
+	if _, ok := g.contents[commit]; !ok {
+		return notFound("commit")
+	}
+	return err
+}
+
+func treeOf(content string) upgrade.Tree {
+	sum := sha256.Sum256([]byte(content))
+	return upgrade.Tree(hex.EncodeToString(sum[:]))
+}
+
+func (g *fakeGitLab) Tree(_ context.Context, _ forge.Project, commit upgrade.Commit) (upgrade.Tree, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	return treeOf(g.contents[commit]), err
+}
+
+// MergeTree gives the source's content, unless the two conflict.
+func (g *fakeGitLab) MergeTree(_ context.Context, _ forge.Project, target, head upgrade.Commit) (upgrade.Tree, bool, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	if g.contents[target] == "conflict" {
+		return "", true, err
+	}
+	return treeOf(g.contents[head]), false, err
+}
+
+func (g *fakeGitLab) Touched(_ context.Context, _ forge.Project, from, to upgrade.Tree) ([]string, error) {
+	if from == to {
+		return nil, nil
+	}
+	return []string{"main.tf"}, nil
+}
+
+func (g *fakeGitLab) Describe(_ context.Context, _ forge.Project, commit upgrade.Commit) (string, error) {
+	return commit.Short(), nil
+}
+
+func (g *fakeGitLab) Checkout(_ context.Context, _ forge.Project, tree upgrade.Tree, dir string) error {
+	return os.WriteFile(filepath.Join(dir, "tree"), []byte(tree), 0o600)
+}
+
+func (g *fakeGitLab) ResolveDir(checkout, dir string) (string, error) {
+	return filepath.Join(checkout, dir), nil
+}
+
+// fakeTerraform plans one change and applies it at once, or as it is told.
+type fakeTerraform struct {
+	clock *world.Clock
+
+	mu      sync.Mutex // guards the fields below
+	initErr error
+	planErr error
+	applies []plan.Attempt
+	ended   *plan.Ended   // nil: ended well
+	hold    chan struct{} // not nil: an apply waits for it
+	found   plan.Found    // what Adopt finds
+	stopped int
+}
+
+func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := io.WriteString(log, "initialised\n")
+	return errors.Join(f.initErr, err)
+}
+
+func (f *fakeTerraform) Plan(_ context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file := filepath.Join(root.Data, "plan.tfplan")
+	sum := sha256.Sum256([]byte(file))
+	return plan.Planned{File: file, FileDigest: hex.EncodeToString(sum[:]), Tool: "terraform 1.11.4"}, f.planErr
+}
+
+func (f *fakeTerraform) Show(context.Context, plan.Root, plan.Planned) (plan.Summary, error) {
+	return plan.Summary{Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update}}, Digest: "change"}, nil
+}
+
+func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, error) {
+	f.mu.Lock()
+	f.applies = append(f.applies, attempt)
+	hold, ended := f.hold, f.ended
+	f.mu.Unlock()
+	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return plan.Ended{}, context.Cause(ctx)
+		}
+	}
+	if ended != nil {
+		return *ended, nil
+	}
+	tick(plan.Tick{Kind: plan.TickDone, Address: "aws_x.y", Action: plan.Update, Done: 1, Total: 1, At: f.clock.Now()})
+	return plan.Ended{OK: true, At: f.clock.Now()}, nil
+}
+
+func (f *fakeTerraform) Adopt(context.Context, plan.Attempt, func(plan.Tick)) (plan.Ended, plan.Found, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return plan.Ended{OK: true, At: f.clock.Now()}, f.found, nil
+}
+
+func (f *fakeTerraform) Stop(context.Context, plan.Attempt) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped++
+	if f.hold != nil {
+		close(f.hold)
+		f.hold = nil
+	}
+	return nil
+}
+
+func (f *fakeTerraform) applied() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.applies)
+}
+
+// fakeGate answers as it is told; nil passes.
+type fakeGate struct {
+	mu     sync.Mutex // guards the fields below
+	answer error
+	asked  int
+}
+
+func (g *fakeGate) check(_ context.Context, _ gates.Input, rec *gates.Recorder) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked++
+	rec.Passed("an instance was healthy")
+	return g.answer
+}
+
+func (g *fakeGate) says(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answer = err
+}

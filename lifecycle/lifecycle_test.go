@@ -1,0 +1,396 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/lifecycle"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
+)
+
+// TestTheWholeWay: a push to staging goes green, the merge brings the production pipeline, the held
+// job is played, a deployment makes it promoted.
+func TestTheWholeWay(t *testing.T) {
+	h := newHouse(t)
+	commit := h.push("staging", "new")
+	id := h.run().ID
+	h.want(id, upgrade.PhaseSettling)
+	h.pass(6 * time.Minute)
+	run := h.want(id, upgrade.PhaseUnlocked)
+	if state, text := h.gitlab.status(commit); state != upgrade.CommitSuccess || text != upgrade.Tell(run).Headline {
+		t.Errorf("GitLab shows %s %q, want success and the run's own headline", state, text)
+	}
+	if acts := h.gitlab.said(); len(acts) != 0 {
+		t.Errorf("%v was done before there was a production pipeline", acts)
+	}
+	h.gitlab.fastForward("platform/edge", "main", commit)
+	h.deliver("main", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
+	h.rest()
+	if fate := h.fate("main"); fate.Fate != upgrade.FateJoined {
+		t.Errorf("the merge was %s (%s), want joined", fate.Fate, fate.Reason)
+	}
+	if acts := h.gitlab.said(); !slices.Equal(acts, []string{"play upgrade-gate of new"}) {
+		t.Errorf("done in GitLab: %v, want the held job played once", acts)
+	}
+	h.gitlab.deploy(commit, "success")
+	h.pass(2 * time.Minute)
+	h.want(id, upgrade.PhasePromoted)
+	if h.terraform.applied() != 1 {
+		t.Errorf("%d applies, want 1", h.terraform.applied())
+	}
+	base, known, err := h.store.Base(t.Context(), "edge")
+	if err != nil || !known || base.Assumed || base.Tree != run.Tree {
+		t.Errorf("base is %+v (%v, %v), want the promoted tree", base, known, err)
+	}
+}
+
+// TestS5NothingOpensWithoutAPass: no and "could not tell" both keep production shut (S5).
+func TestS5NothingOpensWithoutAPass(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer error
+		key    upgrade.Key
+	}{
+		{"no", gates.FailBrief("staging cannot start instances", "no instance within 5 min"), upgrade.KeyBlocked},
+		{"could_not_tell", &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS refuses autoscaling:CreateAutoScalingGroup"}, upgrade.KeyNotVerified},
+		{"could_not_tell_in_time", errors.New("connection reset"), upgrade.KeyNotVerified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.gate.says(test.answer)
+			commit := h.push("staging", "new")
+			h.gitlab.fastForward("platform/edge", "main", commit)
+			h.deliver("main", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
+			h.pass(30 * time.Minute)
+			run := h.want(h.run().ID, upgrade.PhaseBlocked)
+			if told := upgrade.Tell(run); told.Key != test.key {
+				t.Errorf("told as %s (%q), want %s", told.Key, told.Headline, test.key)
+			}
+			if acts := h.gitlab.said(); len(acts) != 0 {
+				t.Errorf("%v was done in GitLab", acts)
+			}
+			if state, _ := h.gitlab.status(commit); state != upgrade.CommitFailed {
+				t.Errorf("GitLab shows %s, want failed", state)
+			}
+		})
+	}
+}
+
+// TestRecheck: a person asks for the gates again; staging is not changed again.
+func TestRecheck(t *testing.T) {
+	h := newHouse(t)
+	h.gate.says(gates.Failf("no instance"))
+	h.push("staging", "new")
+	h.pass(6 * time.Minute)
+	run := h.want(h.run().ID, upgrade.PhaseBlocked)
+	h.gate.says(nil)
+	viewer := upgrade.Request{Run: run.ID, Kind: upgrade.RequestRecheck, By: upgrade.Person{Name: "v", Role: upgrade.RoleViewer}}
+	if err := h.lifecycle.Ask(t.Context(), viewer); err == nil || upgrade.CodeOf(err) != upgrade.CodeForbidden {
+		t.Errorf("a viewer asked: %v, want forbidden", err)
+	}
+	if err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: run.ID, Kind: upgrade.RequestRecheck, By: hugo()}); err != nil {
+		t.Fatal(err)
+	}
+	h.rest()
+	h.want(run.ID, upgrade.PhaseUnlocked)
+	if h.terraform.applied() != 1 {
+		t.Errorf("%d applies, want 1: a recheck changes nothing", h.terraform.applied())
+	}
+}
+
+func hugo() upgrade.Person { return upgrade.Person{Name: "hugo", Role: upgrade.RoleReleaseManager} }
+
+// TestS7FiveTimes: one delivery five times, and five deliveries of one move, start one run (S7).
+func TestS7FiveTimes(t *testing.T) {
+	h := newHouse(t)
+	commit := h.gitlab.push("platform/edge", "staging", "new")
+	for i := range 5 {
+		h.deliver("same", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+		h.deliver(fmt.Sprint("other", i), upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+	}
+	h.rest()
+	if runs := h.runs(); len(runs) != 1 {
+		t.Errorf("%d runs, want 1", len(runs))
+	}
+}
+
+// TestS7LostDelivery: the reconciler sees a push that no delivery told of (S7).
+func TestS7LostDelivery(t *testing.T) {
+	h := newHouse(t)
+	if err := h.lifecycle.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.rest()
+	before := len(h.runs())
+	h.gitlab.push("platform/edge", "staging", "new")
+	h.pass(2 * time.Minute)
+	if got := len(h.runs()); got != before+1 {
+		t.Errorf("%d runs after a lost delivery, want %d", got, before+1)
+	}
+}
+
+// TestS8StatusRepaired: a status that somebody else wrote is corrected within a minute, and told (S8).
+func TestS8StatusRepaired(t *testing.T) {
+	h := newHouse(t)
+	h.gate.says(gates.Failf("no instance"))
+	if err := h.lifecycle.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	commit := h.push("staging", "new")
+	h.pass(6 * time.Minute)
+	id := h.run().ID
+	h.want(id, upgrade.PhaseBlocked)
+	h.gitlab.mu.Lock()
+	forged := h.gitlab.statuses[len(h.gitlab.statuses)-1]
+	forged.State, forged.Description = upgrade.CommitSuccess, "all fine"
+	h.gitlab.statuses = append(h.gitlab.statuses, forged)
+	h.gitlab.mu.Unlock()
+	h.pass(61 * time.Second)
+	if state, _ := h.gitlab.status(commit); state != upgrade.CommitFailed {
+		t.Errorf("GitLab still shows %s", state)
+	}
+	events, err := h.store.Events(t.Context(), upgrade.EventFilter{Run: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(events, func(e upgrade.Event) bool { return strings.Contains(e.Text, "had not said") }) {
+		t.Error("the journal does not tell that somebody else wrote the status")
+	}
+}
+
+// TestS13UnprotectedBranch: a push to a branch that anybody may push to starts nothing (S13).
+func TestS13UnprotectedBranch(t *testing.T) {
+	h := newHouse(t)
+	h.gitlab.unprotected = true
+	h.push("staging", "evil")
+	if runs := h.runs(); len(runs) != 0 {
+		t.Fatalf("%d runs, want none", len(runs))
+	}
+	if fate := h.fate("push-staging"); fate.Fate != upgrade.FateRefused || !strings.Contains(fate.Reason, "not protected") {
+		t.Errorf("the delivery was %s: %q", fate.Fate, fate.Reason)
+	}
+}
+
+// TestS3LostApply: an apply of which nobody knows how it ended is never run again (S3, S11).
+func TestS3LostApply(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		found   plan.Found
+		phase   upgrade.Phase
+		applies int
+	}{
+		{"result_adopted", plan.FoundResult, upgrade.PhaseSettling, 1},
+		{"lost", plan.FoundLost, upgrade.PhaseInterrupted, 1},
+		{"never_ran", plan.FoundNeverRan, upgrade.PhaseSettling, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.terraform.hold, h.terraform.found = make(chan struct{}), test.found
+			commit := h.gitlab.push("platform/edge", "staging", "new")
+			h.deliver("p", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+			h.until(func() bool { return h.terraform.applied() == 1 })
+			h.close() // the service ends in the middle of the apply
+			h.terraform.hold = nil
+			h.open([]upgrade.Stack{edge()})
+			h.rest()
+			h.want(h.run().ID, test.phase)
+			if h.terraform.applied() != test.applies {
+				t.Errorf("%d applies were started, want %d", h.terraform.applied(), test.applies)
+			}
+		})
+	}
+}
+
+// until waits for something that needs no world time.
+func (h *house) until(done func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatal("it did not happen")
+		}
+	}
+}
+
+// TestStopInEachPhase: a stop is answered wherever it makes sense.
+func TestStopInEachPhase(t *testing.T) {
+	t.Run("while_applying", func(t *testing.T) {
+		h := newHouse(t)
+		h.terraform.hold = make(chan struct{})
+		commit := h.gitlab.push("platform/edge", "staging", "new")
+		h.deliver("p", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+		h.until(func() bool { return h.terraform.applied() == 1 })
+		id := h.run().ID
+		stop := upgrade.Request{Run: id, Kind: upgrade.RequestStop, By: hugo()}
+		h.until(func() bool { return h.run().Phase == upgrade.PhaseApplying })
+		if err := h.lifecycle.Ask(t.Context(), stop); err == nil || upgrade.CodeOf(err) != upgrade.CodeInvalid {
+			t.Errorf("a stop without a reason: %v, want invalid", err)
+		}
+		stop.Reason = "it hangs"
+		if err := h.lifecycle.Ask(t.Context(), stop); err != nil {
+			t.Fatal(err)
+		}
+		h.rest()
+		run := h.want(id, upgrade.PhaseStopped)
+		if run.StoppedBy != "hugo" || h.terraform.stopped != 1 {
+			t.Errorf("stopped by %q, Terraform told %d times", run.StoppedBy, h.terraform.stopped)
+		}
+	})
+	t.Run("while_settling", func(t *testing.T) {
+		h := newHouse(t)
+		h.push("staging", "new")
+		id := h.run().ID
+		h.want(id, upgrade.PhaseSettling)
+		if err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: id, Kind: upgrade.RequestStop, By: hugo()}); err != nil {
+			t.Fatal(err)
+		}
+		h.rest()
+		h.want(id, upgrade.PhaseStopped)
+	})
+	t.Run("too_late", func(t *testing.T) {
+		h := newHouse(t)
+		h.push("staging", "new")
+		h.pass(6 * time.Minute)
+		err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: h.run().ID, Kind: upgrade.RequestStop, By: hugo()})
+		if err == nil || upgrade.CodeOf(err) != upgrade.CodeConflict {
+			t.Errorf("stopping an unlocked run: %v, want conflict", err)
+		}
+	})
+}
+
+// TestNewerTreeTakesOver: a run that has not begun its apply gives way to a newer commit of its branch.
+func TestNewerTreeTakesOver(t *testing.T) {
+	h := newHouse(t)
+	h.terraform.hold = make(chan struct{})
+	commit := h.gitlab.push("platform/edge", "staging", "one")
+	h.deliver("one", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+	h.until(func() bool { return h.terraform.applied() == 1 })
+	second := h.gitlab.push("platform/edge", "staging", "two")
+	h.deliver("two", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: second})
+	h.until(func() bool { return len(h.runs()) == 2 })
+	queued := h.run().ID
+	h.until(func() bool { return h.run().Reason != "" })
+	if reason := h.run().Reason; !strings.Contains(reason, "run 1 is using staging") {
+		t.Errorf("the second run waits for %q", reason)
+	}
+	third := h.gitlab.push("platform/edge", "staging", "three")
+	h.deliver("three", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: third})
+	h.until(func() bool { return len(h.runs()) == 3 })
+	h.until(func() bool {
+		run, err := h.store.Run(t.Context(), queued)
+		return err == nil && run.Phase == upgrade.PhaseSuperseded
+	})
+	hold := h.terraform.hold
+	h.terraform.mu.Lock()
+	h.terraform.hold = nil
+	h.terraform.mu.Unlock()
+	close(hold)
+	h.pass(time.Hour)
+	if h.terraform.applied() != 2 {
+		t.Errorf("%d applies, want those of the first and the third commit", h.terraform.applied())
+	}
+}
+
+// TestFailures: trouble before the apply ends in the right phase with a sentence that says what to do.
+func TestFailures(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		set  func(*house)
+		key  upgrade.Key
+		says string
+	}{
+		{"lock_file", func(h *house) {
+			h.terraform.initErr = &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "the lock file does not match", Hint: "run terraform init and commit it"}
+		}, upgrade.KeyPlanFailed, "lock file"},
+		{"does_not_parse", func(h *house) {
+			h.terraform.planErr = &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "main.tf:3: Unsupported argument"}
+		}, upgrade.KeyPlanFailed, "main.tf:3"},
+		{"apply_fails", func(h *house) {
+			h.terraform.ended = &plan.Ended{ExitCode: 1, Message: "InvalidAMIID.NotFound", Address: "aws_x.y"}
+		}, upgrade.KeyApplyFailed, "half changed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			test.set(h)
+			commit := h.push("staging", "new")
+			run := h.want(h.run().ID, upgrade.PhaseFailed)
+			told := upgrade.Tell(run)
+			if told.Key != test.key || !strings.Contains(told.Headline, test.says) {
+				t.Errorf("told as %s: %q, want %s saying %q", told.Key, told.Headline, test.key, test.says)
+			}
+			if state, _ := h.gitlab.status(commit); state != upgrade.CommitFailed {
+				t.Errorf("GitLab shows %s", state)
+			}
+		})
+	}
+}
+
+// TestGitLabSilent: while GitLab does not answer nothing is lost; when it does, all goes on.
+func TestGitLabSilent(t *testing.T) {
+	h := newHouse(t)
+	commit := h.gitlab.push("platform/edge", "staging", "new")
+	h.gitlab.mu.Lock()
+	h.gitlab.fail = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "GitLab does not answer"}
+	h.gitlab.mu.Unlock()
+	h.deliver("p", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+	h.pass(5 * time.Minute)
+	if len(h.runs()) != 0 || h.fate("p").Fate != upgrade.FatePending {
+		t.Fatalf("%d runs, delivery %s, want none and pending", len(h.runs()), h.fate("p").Fate)
+	}
+	h.gitlab.mu.Lock()
+	h.gitlab.fail = nil
+	h.gitlab.mu.Unlock()
+	h.pass(20 * time.Minute)
+	h.want(h.run().ID, upgrade.PhaseUnlocked)
+}
+
+// TestS1Expires: an answer that grows older than its limit locks again (S1).
+func TestS1Expires(t *testing.T) {
+	h := newHouse(t)
+	h.push("staging", "new")
+	h.pass(6 * time.Minute)
+	id := h.run().ID
+	h.want(id, upgrade.PhaseUnlocked)
+	h.pass(25 * time.Hour)
+	run := h.want(id, upgrade.PhaseRelocked)
+	if !strings.Contains(upgrade.Tell(run).Headline, "older than 24h") {
+		t.Errorf("told as %q", upgrade.Tell(run).Headline)
+	}
+	orders, err := h.store.Orders(t.Context(), run.Upgrade)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, order := range orders {
+		if order.Hold.Kind == upgrade.HoldPlayJob && order.State != upgrade.OrderVoid {
+			t.Errorf("order %s is %s, want void", order.Hold.Key(), order.State)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	unprovable, circular, other := edge(), edge(), edge()
+	unprovable.Production.Environment = ""
+	other.Name, other.After = "other", []upgrade.StackName{"edge"}
+	circular.After = []upgrade.StackName{"other"}
+	for _, test := range []struct {
+		name   string
+		stacks []upgrade.Stack
+		says   string
+	}{
+		{"nothing_proves_promotion", []upgrade.Stack{unprovable}, "reached production"},
+		{"circle", []upgrade.Stack{circular, other}, "circle"},
+		{"unknown_stack", []upgrade.Stack{other}, "does not exist"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := lifecycle.New(lifecycle.Config{Stacks: test.stacks})
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want an error that says %q", err, test.says)
+			}
+		})
+	}
+}
