@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/upgradegate/upgradegate/integration/terraform"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -163,24 +164,31 @@ func testPlanError(t *testing.T, binary string) {
 }
 
 func testPlanCancelled(t *testing.T, binary string) {
-	// Reading a pipe that nobody writes to hangs for ever, without any provider.
 	s := newStack(t, binary, three)
-	s.init()
-	fifo := filepath.Join(s.root.Dir, "hang.auto.tfvars")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+	if ended := s.apply(s.ready(), nil); !ended.OK {
+		t.Fatalf("got %+v", ended)
+	}
+	// Somebody else holds the lock of the state.
+	state, err := os.OpenFile(filepath.Join(s.root.Dir, "terraform.tfstate"), os.O_RDWR, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = state.Close() }()
+	if err := syscall.FcntlFlock(state.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.root.Dir, ".terraform.tfstate.lock.info"),
+		`{"ID":"6f9c8d9e-0000-1111-2222-333344445555","Operation":"OperationTypeApply","Who":"somebody@elsewhere","Created":"2026-01-02T03:04:05Z"}`)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the lease was lost")
 	go func() {
-		// Opening the other end succeeds once Terraform has opened its end.
-		f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
-		cancel(why)
-		if err == nil {
-			_ = f.Close()
+		select { // long enough for the plan to begin to wait
+		case <-time.After(2 * time.Second):
+		case <-t.Context().Done():
 		}
+		cancel(why)
 	}()
-	_, err := s.tf.Plan(ctx, s.root, nil)
+	_, err = s.tf.Plan(ctx, s.root, t.Output())
 	if !errors.Is(err, why) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
@@ -191,7 +199,7 @@ func testSecretsMasked(t *testing.T, binary string) {
 	s := newStack(t, binary, `
 variable "password" {}
 resource "terraform_data" "tell" {
-  input = nonsensitive(var.password)
+  input = var.password
   provisioner "local-exec" { command = "printf '%s\\n' \"$MY_SECRET\"; printf corr; sleep 0.1; echo ect-horse; echo glpat-`+"abcdefghij0123456789"+`" }
   provisioner "local-exec" { command = "echo \"$MY_SECRET\" >&2; exit 1" }
 }
@@ -233,7 +241,10 @@ func testEnvironment(t *testing.T, binary string) {
 variable "greeting" {}
 resource "terraform_data" "env" {
   input = var.greeting
-  provisioner "local-exec" { command = "env > seen; echo ${self.input} >> seen; readlink /proc/self/fd/* > fds" }
+  provisioner "local-exec" {
+    command     = "env > seen; echo \"$INPUT\" >> seen"
+    environment = { INPUT = self.input }
+  }
 }
 `)
 	s.root.Env["AWS_REGION"] = "eu-west-2"
@@ -370,7 +381,7 @@ func testServiceKilled(t *testing.T, binary string) {
 	adopted := make(chan string, 1)
 	go func() {
 		ended, found, err := s.tf.Adopt(t.Context(), attempt, seen.add)
-		adopted <- fmt.Sprint(ended.OK, found, err)
+		adopted <- fmt.Sprintln(ended.OK, found, err)
 	}()
 	eventually(t, "the events of before the restart are handed on", func() bool { return len(seen.of(plan.TickDone)) == 1 })
 	select {
@@ -381,7 +392,7 @@ func testServiceKilled(t *testing.T, binary string) {
 	_, err := s.tf.Apply(t.Context(), s.root, s.attempt(plan.Planned{}), nil)
 	wantCode(t, err, upgrade.CodeBusy, "still lives")
 	write(t, filepath.Join(s.root.Dir, "go"), "")
-	if got := <-adopted; got != "true result <nil>" {
+	if got := <-adopted; got != "true result <nil>\n" {
 		t.Errorf("adopted %s", got)
 	}
 	if len(seen.of(plan.TickDone)) != 2 || len(s.state()) != 2 {
@@ -472,7 +483,7 @@ resource "terraform_data" "after" { depends_on = [terraform_data.slow] }
 		t.Errorf("got %+v", got)
 	}
 	if state := s.state(); !slices.Contains(state, "terraform_data.first") || slices.Contains(state, "terraform_data.after") {
-		t.Errorf("got state %v", state)
+		t.Errorf("got state %v, %s", state, s.read("logs/apply.log"))
 	}
 	if err := s.tf.Stop(t.Context(), attempt); err != nil {
 		t.Errorf("stop after the end: %v", err)
@@ -583,7 +594,12 @@ resource "fake_thing" "a" {}
 		t.Fatal(err)
 	}
 	wantCode(t, s.tf.Init(t.Context(), s.root, nil), upgrade.CodeInvalid, "is not the build that .terraform.lock.hcl names")
-	write(t, filepath.Join(s.root.Dir, "more.tf"), "terraform {\n  required_providers {\n    second = { source = \"example.test/test/second\" }\n  }\n}\n")
+	main, err := os.ReadFile(filepath.Join(s.root.Dir, "main.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.root.Dir, "main.tf"), strings.Replace(string(main), "required_providers {",
+		"required_providers {\n    second = { source = \"example.test/test/second\" }", 1))
 	if err := os.CopyFS(filepath.Join(mirror, "example.test", "test", "second"), os.DirFS(filepath.Join(mirror, "example.test", "test", "fake"))); err != nil {
 		t.Fatal(err)
 	}

@@ -17,16 +17,29 @@ var (
 	border = regexp.MustCompile(`(?m)^[│╷╵] ?`)
 )
 
-// fromText finds the first error in what Terraform prints for people: init, workspace and show know no
-// JSON log in every version. nil: there is none.
+// fromText finds an error in what Terraform prints for people: init, workspace and show know no JSON
+// log in every version. It is the first one that has a place in the configuration, else the first: init
+// may begin with a general remark. nil: there is none.
 func fromText(text string) *Diagnostic {
 	text = border.ReplaceAllString(text, "")
-	_, rest, ok := strings.Cut("\n"+text, "\nError: ")
-	if !ok {
-		return nil
+	var first *Diagnostic
+	for i, part := range strings.Split("\n"+text, "\nError: ") {
+		if i == 0 {
+			continue
+		}
+		d := oneFromText(part)
+		if d.Range != nil {
+			return d
+		}
+		if first == nil {
+			first = d
+		}
 	}
-	summary, rest, _ := strings.Cut(rest, "\n")
-	rest, _, _ = strings.Cut(rest, "\nError: ")
+	return first
+}
+
+func oneFromText(part string) *Diagnostic {
+	summary, rest, _ := strings.Cut(part, "\n")
 	d := &Diagnostic{Severity: "error", Summary: summary}
 	blocks := strings.Split(strings.TrimSpace(rest), "\n\n")
 	if found := place.FindStringSubmatch(blocks[0]); found != nil {
