@@ -1,0 +1,314 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/cloud"
+)
+
+const (
+	probeTag   = "gate:probe"   // "true": what only the gates made, and may end
+	expiresTag = "gate:expires" // differs between two tries of one trial
+	launchHook = "gate-launch"  // of each trial
+	groupTag   = "aws:autoscaling:groupName"
+	stillGoing = 30 * time.Second // to wait for a group that is being deleted
+)
+
+// StartTrial creates a temporary group like another one, with desired 1 of at most 1 instances: the same
+// template version, service-linked role, subnets and zones; no target groups, no scaling policies,
+// On-Demand only. Its launch hook ends in ABANDON, which is a dead man's switch on AWS's side: an instance
+// that nobody continues does not stay. Processes that would act by themselves are suspended.
+//
+// A trial of this name that is there already, with the same tags and template, is taken over: it is the
+// work of an earlier try whose answer was lost. Errors: CodeInvalid if AWS does not take it;
+// CodeUnavailable while an earlier one is being deleted; CodeConflict for a group that is another's.
+func (c *Client) StartTrial(ctx context.Context, trial cloud.Trial) error {
+	in, err := newGroup(trial)
+	if err != nil {
+		return err
+	}
+	return c.ask(ctx, "start test group "+trial.Name, func(ctx context.Context) error {
+		_, err := c.scaling.CreateAutoScalingGroup(ctx, in)
+		if err != nil && upgrade.CodeOf(c.coded(err)) == upgrade.CodeConflict {
+			err = c.takeOver(ctx, trial)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = c.scaling.SuspendProcesses(ctx, &autoscaling.SuspendProcessesInput{
+			AutoScalingGroupName: in.AutoScalingGroupName,
+			ScalingProcesses:     []string{"ReplaceUnhealthy", "AZRebalance", "AlarmNotification", "ScheduledActions"},
+		})
+		if err != nil {
+			return err
+		}
+		c.cfg.Log.InfoContext(ctx, "test group started", "group", trial.Name, "like", trial.Like.Name)
+		return nil
+	})
+}
+
+// newGroup is the request that creates a trial.
+func newGroup(trial cloud.Trial) (*autoscaling.CreateAutoScalingGroupInput, error) {
+	like := trial.Like
+	switch {
+	case trial.Tags[probeTag] != "true":
+		return nil, invalid("a test group needs the tag %s=true, or nobody could find and remove it", probeTag)
+	case like.Template.ID == "" || like.Template.Version == "" || strings.HasPrefix(like.Template.Version, "$"):
+		return nil, invalid("a test group needs a launch template with a version that is a number")
+	case trial.HookWait != 0 && (trial.HookWait < 30*time.Second || trial.HookWait > 2*time.Hour):
+		return nil, invalid("a launch hook waits between 30 s and 2 h, not %s", trial.HookWait)
+	}
+	in := &autoscaling.CreateAutoScalingGroupInput{
+		AutoScalingGroupName: awssdk.String(trial.Name),
+		MinSize:              awssdk.Int32(0), MaxSize: awssdk.Int32(1), DesiredCapacity: awssdk.Int32(1),
+		HealthCheckType:   awssdk.String("EC2"),
+		CapacityRebalance: awssdk.Bool(false),
+	}
+	if len(like.Subnets) > 0 {
+		in.VPCZoneIdentifier = awssdk.String(strings.Join(like.Subnets, ","))
+	} else {
+		in.AvailabilityZones = like.Zones
+	}
+	if like.ServiceLinkedRoleARN != "" {
+		in.ServiceLinkedRoleARN = awssdk.String(like.ServiceLinkedRoleARN)
+	}
+	for _, key := range slices.Sorted(maps.Keys(trial.Tags)) {
+		in.Tags = append(in.Tags, scalingtypes.Tag{
+			Key: awssdk.String(key), Value: awssdk.String(trial.Tags[key]), PropagateAtLaunch: awssdk.Bool(true),
+			ResourceId: awssdk.String(trial.Name), ResourceType: awssdk.String("auto-scaling-group"),
+		})
+	}
+	if trial.HookWait > 0 {
+		in.LifecycleHookSpecificationList = []scalingtypes.LifecycleHookSpecification{{
+			LifecycleHookName: awssdk.String(launchHook), LifecycleTransition: awssdk.String("autoscaling:EC2_INSTANCE_LAUNCHING"),
+			DefaultResult: awssdk.String("ABANDON"), HeartbeatTimeout: awssdk.Int32(int32(trial.HookWait / time.Second)),
+		}}
+	}
+	spec := &scalingtypes.LaunchTemplateSpecification{LaunchTemplateId: awssdk.String(like.Template.ID), Version: awssdk.String(like.Template.Version)}
+	if !like.Mixed || like.InstanceType == "" {
+		in.LaunchTemplate = spec
+		return in, nil
+	}
+	// The type comes from the policy's first override; Spot is left out, for its refusals say nothing
+	// about the template.
+	in.MixedInstancesPolicy = &scalingtypes.MixedInstancesPolicy{
+		LaunchTemplate: &scalingtypes.LaunchTemplate{
+			LaunchTemplateSpecification: spec,
+			Overrides:                   []scalingtypes.LaunchTemplateOverrides{{InstanceType: awssdk.String(like.InstanceType)}},
+		},
+		InstancesDistribution: &scalingtypes.InstancesDistribution{
+			OnDemandBaseCapacity: awssdk.Int32(1), OnDemandPercentageAboveBaseCapacity: awssdk.Int32(100),
+		},
+	}
+	return in, nil
+}
+
+func invalid(format string, args ...any) error {
+	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf(format, args...)}
+}
+
+// takeOver looks whether a group that is there already is this very trial.
+func (c *Client) takeOver(ctx context.Context, trial cloud.Trial) error {
+	there, err := c.describe(ctx, trial.Name)
+	if err != nil {
+		return err
+	}
+	have, err := toGroup(there)
+	if err != nil {
+		return err
+	}
+	tags := maps.Clone(trial.Tags)
+	delete(tags, expiresTag)
+	for key, v := range tags {
+		if have.Tags[key] != v {
+			return &upgrade.Error{
+				Code: upgrade.CodeConflict, Msg: fmt.Sprintf("there is another Auto Scaling group %s, not of this test", trial.Name),
+			}
+		}
+	}
+	busy := &upgrade.Error{
+		Code: upgrade.CodeUnavailable, RetryAfter: stillGoing,
+		Msg: "the test group " + trial.Name + " of an earlier try is still being removed",
+	}
+	if have.Status != "" {
+		return busy
+	}
+	if have.Desired == 1 && have.Template == trial.Like.Template {
+		return nil
+	}
+	// It was stopped, or launches something else than what is asked now: its answer would be no answer.
+	if err := c.end(ctx, trial.Name); err != nil {
+		return err
+	}
+	return busy
+}
+
+// own refuses a group that is not a trial. Error: CodeNotFound, CodeForbidden.
+func (c *Client) own(ctx context.Context, name string) (scalingtypes.AutoScalingGroup, error) {
+	g, err := c.describe(ctx, name)
+	if err != nil {
+		return g, err
+	}
+	for _, tag := range g.Tags {
+		if awssdk.ToString(tag.Key) == probeTag && awssdk.ToString(tag.Value) == "true" {
+			return g, nil
+		}
+	}
+	return g, &upgrade.Error{
+		Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("the Auto Scaling group %s is not a test group: it lacks the tag %s", name, probeTag),
+	}
+}
+
+// Continue lets an instance that waits in the trial's launch hook go into service. An instance that no
+// longer waits is no error. Errors: CodeNotFound for an unknown group or instance.
+func (c *Client) Continue(ctx context.Context, group, instanceID string) error {
+	return c.ask(ctx, "continue the launch of "+instanceID, func(ctx context.Context) error {
+		_, err := c.scaling.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
+			AutoScalingGroupName: awssdk.String(group), LifecycleHookName: awssdk.String(launchHook),
+			InstanceId: awssdk.String(instanceID), LifecycleActionResult: awssdk.String("CONTINUE"),
+		})
+		if err == nil {
+			return nil
+		}
+		// The answer to a first try may have been lost; AWS has no code for "waits no longer".
+		g, look := c.describe(ctx, group)
+		if look != nil {
+			return cmp.Or(look, err)
+		}
+		for _, i := range g.Instances {
+			if awssdk.ToString(i.InstanceId) == instanceID {
+				if i.LifecycleState == scalingtypes.LifecycleStatePendingWait {
+					return err
+				}
+				return nil
+			}
+		}
+		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("%s is not in %s", instanceID, group), Cause: err}
+	})
+}
+
+// SetDesired sets how many instances a trial wants: 0 stops it from launching again and again. Errors:
+// CodeNotFound; CodeForbidden for a group that is not a trial.
+func (c *Client) SetDesired(ctx context.Context, group string, n int) error {
+	if n < 0 || n > 1 {
+		return invalid("a test group has 0 or 1 instances, not %d", n)
+	}
+	return c.ask(ctx, fmt.Sprintf("set test group %s to %d", group, n), func(ctx context.Context) error {
+		if _, err := c.own(ctx, group); err != nil {
+			return err
+		}
+		return c.setDesired(ctx, group, n)
+	})
+}
+
+func (c *Client) setDesired(ctx context.Context, group string, n int) error {
+	_, err := c.scaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
+		AutoScalingGroupName: awssdk.String(group), DesiredCapacity: awssdk.Int32(int32(n)), HonorCooldown: awssdk.Bool(false), //nolint:gosec // 0 or 1
+	})
+	return err
+}
+
+// EndTrial orders the end of a trial and of what it launched. It does not wait: ask Gone. A trial that is
+// gone, or going, is no error. Error: CodeForbidden for a group that is not a trial.
+func (c *Client) EndTrial(ctx context.Context, name string) error {
+	return c.ask(ctx, "remove test group "+name, func(ctx context.Context) error {
+		g, err := c.own(ctx, name)
+		switch {
+		case err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound:
+			return nil
+		case err != nil:
+			return err
+		case awssdk.ToString(g.Status) != "":
+			return nil
+		}
+		return c.end(ctx, name)
+	})
+}
+
+// end sets desired 0 first: if the deletion is refused, at least nothing is launched any more.
+func (c *Client) end(ctx context.Context, name string) error {
+	first := c.setDesired(ctx, name, 0)
+	_, err := c.scaling.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{
+		AutoScalingGroupName: awssdk.String(name), ForceDelete: awssdk.Bool(true),
+	})
+	if err == nil {
+		c.cfg.Log.InfoContext(ctx, "test group removed", "group", name)
+		return nil
+	}
+	// Somebody else, or a first try whose answer was lost, may have been faster.
+	g, look := c.describe(ctx, name)
+	switch {
+	case look != nil && upgrade.CodeOf(look) == upgrade.CodeNotFound:
+		return nil
+	case look == nil && awssdk.ToString(g.Status) != "":
+		return nil
+	case first != nil:
+		return fmt.Errorf("%w; nor could it be set to 0: %w", err, first)
+	}
+	return err
+}
+
+// Gone reports whether a trial and everything that it launched are gone.
+func (c *Client) Gone(ctx context.Context, name string) (gone bool, err error) {
+	err = c.ask(ctx, "look whether test group "+name+" is gone", func(ctx context.Context) error {
+		switch _, err := c.describe(ctx, name); {
+		case err == nil:
+			return nil
+		case upgrade.CodeOf(err) != upgrade.CodeNotFound:
+			return err
+		}
+		pages := ec2.NewDescribeInstancesPaginator(c.ec2, &ec2.DescribeInstancesInput{Filters: append(
+			filters("tag:"+groupTag, name),
+			filters("instance-state-name", "pending", "running", "shutting-down", "stopping", "stopped")...)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			if len(page.Reservations) > 0 {
+				return nil
+			}
+		}
+		gone = true
+		return nil
+	})
+	return gone, err
+}
+
+// Trials returns every group that carries the tag of the gates, for the reaper. The versions of their
+// templates are as AWS has them.
+func (c *Client) Trials(ctx context.Context) ([]cloud.Group, error) {
+	var out []cloud.Group
+	err := c.ask(ctx, "list test groups", func(ctx context.Context) error {
+		pages := autoscaling.NewDescribeAutoScalingGroupsPaginator(c.scaling, &autoscaling.DescribeAutoScalingGroupsInput{
+			Filters: []scalingtypes.Filter{{Name: awssdk.String("tag:" + probeTag), Values: []string{"true"}}},
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			for _, g := range page.AutoScalingGroups {
+				one, err := toGroup(g)
+				if err != nil && one.Name == "" {
+					return err
+				}
+				out = append(out, one) // one without a template is a trial to end all the same
+			}
+		}
+		return nil
+	})
+	return out, err
+}
