@@ -28,8 +28,8 @@ func (c *climber) secondLook(ctx context.Context, broken *brokenError) error {
 		twice := "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\nUser-Agent: " + c.p.agent + "\r\nConnection: close\r\n\r\n"
 		if c.answers(ctx, []byte(twice)) {
 			broken.layer = probe.LayerBackend
-			broken.detail = "what answers in front is alive, but no answer to the page comes within " +
-				c.p.limits.Response.String() + ": the backend hangs, or the way to it drops packets"
+			broken.detail = "small answers come, but this page does not begin within " + c.p.limits.Response.String() +
+				": the backend hangs, the way to it drops packets, or large packets get lost on the way here (MTU)"
 			c.good(probe.LayerVarnish, 0, "answers by itself")
 		}
 	}

@@ -42,9 +42,13 @@ const router Place = "rtr"
 // startNet makes the namespaces, joins them by a router with three bridges, and opens the way to Varnish.
 // Everything is made inside the namespaces, so nothing of it shows on the machine itself.
 func (l *Lab) startNet(ctx context.Context) error {
-	var add strings.Builder
-	fmt.Fprintf(&add, "netns add %s\n", l.ns(router))
+	// The first one alone: if it is there already, the lab of that name is somebody else's, and none of
+	// its namespaces may be touched.
+	if err := l.ip(ctx, "", "netns add "+l.ns(router)+"\n"); err != nil {
+		return err
+	}
 	l.netns = append(l.netns, l.ns(router))
+	var add strings.Builder
 	for _, h := range hosts() {
 		fmt.Fprintf(&add, "netns add %s\n", l.ns(h.place))
 		l.netns = append(l.netns, l.ns(h.place))

@@ -107,7 +107,6 @@ func (p *process) stop() error {
 		return nil
 	}
 	leader := p.cmd.Process.Pid
-	family := groupOf(leader)
 	// hitch ends without waiting for its children. Whoever adopts them must: on a machine whose first
 	// process does not, they would stay as zombies. So this process adopts, while it stops them.
 	adopt := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
@@ -125,10 +124,8 @@ func (p *process) stop() error {
 	if !adopt {
 		return nil
 	}
-	for _, pid := range family {
-		if pid != leader {
-			reap(pid)
-		}
+	for _, pid := range groupOf(leader) { // a zombie is still of its group
+		reap(pid)
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("stop adopting processes: %w", err)
