@@ -25,7 +25,7 @@ import (
 const (
 	defaultTimeout = 30 * time.Second
 	maxAttempts    = 4
-	maxBackoff     = 5 * time.Second
+	defaultBackoff = 5 * time.Second
 	sessionTime    = time.Hour // of the assumed role: the shortest maximum that a role can have
 )
 
@@ -44,6 +44,7 @@ type Config struct {
 	Token upgrade.Secret // of temporary ones
 
 	Timeout time.Duration // of one question with all its repetitions; default 30 s
+	Backoff time.Duration // longest pause before a repetition; default 5 s
 	HTTP    *http.Client  // default: the SDK's
 	Clock   upgrade.Clock // that stands still while AWS is asked; default upgrade.SystemClock
 	Log     *slog.Logger  // default: none
@@ -69,7 +70,7 @@ func New(cfg Config) (*Client, error) {
 		Region:      cfg.Region,
 		Credentials: awssdk.NewCredentialsCache(cfg.base()),
 		Retryer: func() awssdk.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff })
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = maxAttempts, cfg.Backoff })
 		},
 	}
 	if cfg.HTTP != nil {
@@ -103,6 +104,9 @@ func (cfg *Config) check() error {
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
+	}
+	if cfg.Backoff <= 0 {
+		cfg.Backoff = defaultBackoff
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = upgrade.SystemClock{}

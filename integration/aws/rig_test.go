@@ -143,7 +143,7 @@ func (w *world) client(t *testing.T, change func(*aws.Config)) *aws.Client {
 	t.Helper()
 	cfg := aws.Config{
 		Region: region, RoleARN: gateRole, ExternalID: external, SessionName: "run-481", Endpoint: w.url,
-		KeyID: awssim.DefaultKeyID, Key: awssim.DefaultSecret, Clock: w.clock,
+		KeyID: awssim.DefaultKeyID, Key: awssim.DefaultSecret, Clock: w.clock, Backoff: time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)
