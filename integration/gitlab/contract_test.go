@@ -148,7 +148,12 @@ func contractApprovals(t *testing.T, c *gitlab.Client, p forge.Project, mr forge
 	if len(versions) == 0 || versions[0].Head != mr.Head || versions[0].CreatedAt.IsZero() {
 		t.Fatalf("versions are %+v, head %s", versions, mr.Head)
 	}
-	if len(approvals) != 1 || approvals[0].UserID == mr.AuthorID || approvals[0].Name == "" || approvals[0].At.Before(versions[0].CreatedAt) {
+	authors, err := c.Authors(t.Context(), p.ID, mr.IID)
+	check(t, err)
+	if len(authors) != 1 || authors[0].Name == "" || !strings.Contains(authors[0].Email, "@") {
+		t.Errorf("authors are %+v", authors)
+	}
+	if len(approvals) != 1 || approvals[0].UserID == mr.AuthorID || approvals[0].Name == "" || approvals[0].FullName == "" || approvals[0].At.Before(versions[0].CreatedAt) {
 		t.Errorf("approvals are %+v, newest version %+v", approvals, versions[0])
 	}
 }

@@ -79,6 +79,7 @@ func (c *Client) Approvals(ctx context.Context, projectID, iid int64) ([]forge.A
 			User       struct {
 				ID       int64  `json:"id"`
 				Username string `json:"username"`
+				Name     string `json:"name"`
 			} `json:"user"`
 		} `json:"approved_by"`
 	}
@@ -95,7 +96,7 @@ func (c *Client) Approvals(ctx context.Context, projectID, iid int64) ([]forge.A
 	}
 	out := make([]forge.Approval, 0, len(got.ApprovedBy))
 	for _, a := range got.ApprovedBy {
-		out = append(out, forge.Approval{UserID: a.User.ID, Name: a.User.Username, At: timeOf(a.ApprovedAt)})
+		out = append(out, forge.Approval{UserID: a.User.ID, Name: a.User.Username, FullName: a.User.Name, At: timeOf(a.ApprovedAt)})
 	}
 	return out, nil
 }
@@ -114,6 +115,31 @@ func (c *Client) Versions(ctx context.Context, projectID, iid int64) ([]forge.Ve
 	return each(got, func(v *gl.MergeRequestDiffVersion) forge.Version {
 		return forge.Version{Head: upgrade.Commit(v.HeadCommitSHA), CreatedAt: timeOf(v.CreatedAt)}
 	}), err
+}
+
+// Authors returns everybody whom the commits of a merge request name as author or committer, each once.
+// GitLab does not say which of its users they are.
+func (c *Client) Authors(ctx context.Context, projectID, iid int64) ([]forge.Author, error) {
+	ctx, cancel := c.within(ctx)
+	defer cancel()
+	what := fmt.Sprintf("list commits of merge request !%d of project %d", iid, projectID)
+	got, err := list(ctx, c, what, 0,
+		func(opts gl.ListOptions, opt ...gl.RequestOptionFunc) ([]*gl.Commit, *gl.Response, error) {
+			o := gl.GetMergeRequestCommitsOptions(opts)
+			return c.api.MergeRequests.GetMergeRequestCommits(int(projectID), int(iid), &o, opt...)
+		})
+	if err != nil {
+		return nil, err
+	}
+	var out []forge.Author
+	for _, commit := range got {
+		for _, a := range []forge.Author{{Name: commit.AuthorName, Email: commit.AuthorEmail}, {Name: commit.CommitterName, Email: commit.CommitterEmail}} {
+			if a != (forge.Author{}) && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, nil
 }
 
 // timeOf returns the time, zero where GitLab sends null or nothing.

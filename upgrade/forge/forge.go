@@ -46,9 +46,16 @@ type MergeRequest struct {
 
 // Approval is one person's approval of a merge request. A zero At means that the time cannot be had.
 type Approval struct {
-	UserID int64
-	Name   string
-	At     time.Time
+	UserID   int64
+	Name     string // user name
+	FullName string // as shown; what most people's commits say too
+	At       time.Time
+}
+
+// Author is a person as commits name them: by themselves, unproven.
+type Author struct {
+	Name  string
+	Email string
 }
 
 // Version is one pushed state of a merge request; the newest comes first in lists.

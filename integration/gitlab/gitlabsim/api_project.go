@@ -144,7 +144,7 @@ func (s *Server) createStatus(c *call) (any, *refusal) {
 	}
 	post := statusPost{
 		sha: id, state: c.str("state"), name: orDefault(orDefault(c.str("name"), c.str("context")), "default"),
-		ref: strings.TrimPrefix(c.str("ref"), "refs/heads/"), pipelineID: c.num("pipeline_id"),
+		ref: c.str("ref"), pipelineID: c.num("pipeline_id"),
 	}
 	if c.has("target_url") {
 		v := c.str("target_url")

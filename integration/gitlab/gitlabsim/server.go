@@ -3,6 +3,7 @@ package gitlabsim
 import (
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,7 @@ type state struct {
 	mishaps    []*mishap
 	limits     map[int64]*window
 	closed     bool
+	key        *rsa.PrivateKey
 }
 
 // ids are the last ones given out, one row of numbers per table, as in GitLab's database.
