@@ -1,0 +1,130 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+func (r *reader) checkGates(raw *rawFile) []Gate {
+	var list []Gate
+	names := map[string]string{}
+	for i := range raw.gates {
+		one, at := &raw.gates[i], nth("gates", i)
+		r.unique(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
+		r.checkReferences(raw, one, at)
+		kind, known := gates.KindOf(one.kind)
+		if !known {
+			continue
+		}
+		gate := one.checked(kind)
+		r.checkStage(&gate, kind, at)
+		settings := r.checkSettings(raw, one, &gate, at)
+		for _, env := range one.environments {
+			gate.Environment = env
+			list = append(list, Gate{Gate: gate, Settings: settings})
+		}
+	}
+	return list
+}
+
+// checked returns the gate with the defaults of its kind, without an environment.
+func (g *rawGate) checked(kind gates.Kind) gates.Gate {
+	gate := gates.Gate{
+		Name: g.name, Kind: g.kind, Stage: g.stage, Stacks: g.stacks, Required: g.required,
+		TouchesLive: kind.TouchesLive, Early: kind.Early,
+		Settle: kind.Settle, GoodFor: kind.GoodFor, Deadline: kind.Deadline,
+	}
+	if gate.Stage == "" && len(kind.Stages) > 0 {
+		gate.Stage = kind.Stages[0]
+	}
+	for _, set := range []struct {
+		written *time.Duration
+		into    *time.Duration
+	}{{g.settle, &gate.Settle}, {g.goodFor, &gate.GoodFor}, {g.deadline, &gate.Deadline}} {
+		if set.written != nil {
+			*set.into = *set.written
+		}
+	}
+	if g.skip != nil {
+		gate.Skip = &gates.Skip{Reason: g.skip.reason, Until: g.skip.until}
+	}
+	return gate
+}
+
+func (r *reader) checkReferences(raw *rawFile, g *rawGate, at string) {
+	var envs, stacks []string
+	for _, env := range raw.environments {
+		envs = append(envs, env.key)
+	}
+	for _, stack := range raw.stacks {
+		stacks = append(stacks, string(stack.name))
+	}
+	for i, env := range g.environments {
+		below := nth(under(at, "environments"), i)
+		if env != "" && !slices.Contains(envs, string(env)) && !r.broken(below) {
+			r.unknownName(below, "environment", string(env), envs)
+		}
+	}
+	for i, stack := range g.stacks {
+		below := nth(under(at, "stacks"), i)
+		if stack != "" && !slices.Contains(stacks, string(stack)) && !r.broken(below) {
+			r.unknownName(below, "stack", string(stack), plain(stacks))
+		}
+	}
+}
+
+func (r *reader) checkStage(gate *gates.Gate, kind gates.Kind, at string) {
+	if !slices.Contains(kind.Stages, gate.Stage) && !r.broken(under(at, "stage")) {
+		r.problem(under(at, "stage"), "it has "+joined(kind.Stages), "kind %s has no stage %s", kind.Name, gate.Stage)
+	}
+}
+
+func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at string) gates.Settings {
+	if g.kind == gates.KindVarnish {
+		return r.checkVarnish(raw, g, at)
+	}
+	if within := g.launch.healthyWithin; within >= gate.Deadline && within > 0 {
+		r.problem(under(at, "healthy_within"), "set deadline to more, or this to less",
+			"%s leaves no time within the deadline of %s", span(within), span(gate.Deadline))
+	}
+	for i, name := range g.environments {
+		for _, env := range raw.environments {
+			if env.key == string(name) && env.value.aws == nil && !r.has(under(under("environments", env.key), "aws")) {
+				r.problem(nth(under(at, "environments"), i), "set environments."+env.key+".aws", "kind %s needs AWS, which %s does not have", g.kind, env.key)
+			}
+		}
+	}
+	return gates.LaunchSettings{Group: g.launch.group, HealthyWithin: g.launch.healthyWithin, StatusChecks: g.launch.statusChecks}
+}
+
+// checkTouched refuses a stack whose changes nothing would try out: an empty list of gates, or one in
+// which none touches the running staging, never opens (S5), and is better known now than at midnight.
+func (r *reader) checkTouched(raw *rawFile, cfg *Config) {
+	if r.broken("gates") {
+		return // which gates are meant is not known
+	}
+	for i, stack := range raw.stacks {
+		touches := func(g Gate) bool {
+			return g.Required && g.TouchesLive && g.Stage == upgrade.StageAfter && g.Environment == staging && g.AppliesTo(stack.name)
+		}
+		if stack.name != "" && !slices.ContainsFunc(cfg.Gates, touches) {
+			r.problem(nth("stacks", i), "add a required gate of kind "+strings.Join(touchingKinds(), " or ")+" with environments: [staging]",
+				"no gate touches the running staging for stack %s, so it could never go to production", stack.name)
+		}
+	}
+}
+
+// touchingKinds lists the kinds of which a stack needs one.
+func touchingKinds() []string {
+	var kinds []string
+	for _, name := range builtKinds() {
+		if kind, _ := gates.KindOf(name); kind.TouchesLive {
+			kinds = append(kinds, name)
+		}
+	}
+	return kinds
+}

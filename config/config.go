@@ -1,0 +1,101 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// Config is a file that was found to be right, with every default filled in.
+type Config struct {
+	Server       Server
+	Database     string // sqlite:///absolute/path.db
+	Data         string // absolute folder for runs, mirrors and locks; it may not exist yet
+	GitLab       GitLab
+	Terraform    Terraform
+	Network      []Allow // what probes may reach beyond public addresses
+	Environments []Environment
+	Stacks       []upgrade.Stack
+	Gates        []Gate // in file order, one for each environment that a gate lists
+}
+
+// Server is where the dashboard and the API are, and who may use them.
+type Server struct {
+	Listen    string // host:port; beyond loopback only if PublicURL is https
+	PublicURL string // without a slash at its end; empty: Listen picks its own port and nobody said otherwise
+	Tokens    []Token
+}
+
+// Token is what one person or program signs in with.
+type Token struct {
+	Person upgrade.Person
+	Secret upgrade.Secret // at least 16 characters
+}
+
+// GitLab is the GitLab that sends deliveries. At least one of SecretToken and SigningToken is set.
+type GitLab struct {
+	URL          string // https, or http on loopback; without a slash at its end
+	Token        upgrade.Secret
+	SecretToken  upgrade.Secret // of the webhook
+	SigningToken upgrade.Secret // of the webhook: whsec_ and a key in base64
+}
+
+// Terraform says which Terraform is used and as whom.
+type Terraform struct {
+	Binary       string // a path or a name; empty: terraform 1.5 or later, else tofu
+	User         string // empty: who the service runs as
+	CLIConfig    string // absolute path for TF_CLI_CONFIG_FILE; empty: none
+	ParallelRuns int    // at least 1
+}
+
+// Allow is one range of addresses with the TCP ports that probes may reach there.
+type Allow struct {
+	Prefix netip.Prefix // masked, never IPv4 in IPv6
+	Ports  []uint16     // ascending, at least one
+}
+
+// Environment is one of the environments, "staging" and "production" among them.
+type Environment struct {
+	Name upgrade.EnvName
+	AWS  *AWS // nil: gates do not reach AWS there
+}
+
+// AWS is how gates reach AWS in one environment.
+type AWS struct {
+	Region     string
+	RoleARN    string         // assumed for everything
+	ExternalID upgrade.Secret // may be empty
+	Endpoint   string         // of something that speaks as AWS does, https or on loopback; empty: AWS
+	AccessKey  upgrade.Secret // whose role assumes RoleARN; empty: found as AWS's own tools find it
+	SecretKey  upgrade.Secret // set if and only if AccessKey is
+}
+
+// Gate is one gate in one environment. Check is nil: it is made from Settings once its systems exist.
+type Gate struct {
+	gates.Gate
+	Settings gates.Settings
+}
+
+// Secrets returns every secret of the file, for masking: no output of ours or of Terraform's may hold
+// any of them (S9).
+func (c *Config) Secrets() []upgrade.Secret {
+	all := []upgrade.Secret{c.GitLab.Token, c.GitLab.SecretToken, c.GitLab.SigningToken}
+	for _, token := range c.Server.Tokens {
+		all = append(all, token.Secret)
+	}
+	for _, env := range c.Environments {
+		if env.AWS != nil {
+			all = append(all, env.AWS.ExternalID, env.AWS.AccessKey, env.AWS.SecretKey)
+		}
+	}
+	for _, gate := range c.Gates {
+		if settings, ok := gate.Settings.(gates.VarnishSettings); ok {
+			for _, path := range settings.Paths {
+				all = append(all, upgrade.Secret(path.Bypass.Value))
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(s upgrade.Secret) bool { return !s.Set() })
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"time"
+
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// Defaults and bounds of gates.
+const (
+	defaultHealthy = 5 * time.Minute
+	defaultTries   = 3
+
+	longestSettle   = 2 * time.Hour
+	longestGood     = 30 * 24 * time.Hour
+	longestDeadline = 24 * time.Hour
+	longestHealthy  = 2 * time.Hour // as long as a launch hook is held: gates/launch.go
+)
+
+// gateForms lists the keys of each kind of gate besides those that all have. A kind without an entry
+// here cannot be configured yet.
+func gateForms() []variant[rawGate] {
+	return []variant[rawGate]{
+		{word: gates.KindLaunch, fields: []field[rawGate]{
+			required("asg", "Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
+			lasting("healthy_within", "How long the instance may take until it is healthy.", 30*time.Second, longestHealthy, defaultHealthy, func(g *rawGate) *time.Duration { return &g.launch.healthyWithin }),
+			defaulted("status_checks", "Wait for EC2's own status checks too.", flag(), false, func(g *rawGate) *bool { return &g.launch.statusChecks }),
+		}},
+		{word: gates.KindVarnish, fields: []field[rawGate]{
+			required("paths", "What is asked, layer by layer.", list(pathShape(), 1), func(g *rawGate) *[]rawPath { return &g.varnish.paths }),
+			defaulted("tries", "How often a path is tried before a broken layer counts.", number[int](1, 10), defaultTries, func(g *rawGate) *int { return &g.varnish.tries }),
+		}},
+	}
+}
+
+// builtKinds lists the kinds of gates that exist and can be configured.
+func builtKinds() []string {
+	var kinds []string
+	for _, form := range gateForms() {
+		if _, exists := gates.KindOf(form.word); exists {
+			kinds = append(kinds, form.word)
+		}
+	}
+	return kinds
+}
+
+// laterKinds lists the kinds that are designed: product.md §6.
+func laterKinds() []string {
+	return []string{"destroy-guard", "ownership", "availability", "settled", "kms-grants", "http", "command"}
+}
+
+func gateShape() shape[rawGate] {
+	skip := object(
+		required("reason", "Why it is not asked.", word[string](), func(s *rawSkip) *string { return &s.reason }),
+		required("until", "Day from whose beginning (UTC) it is asked again.", date(), func(s *rawSkip) *time.Time { return &s.until }),
+	)
+	stages := []upgrade.Stage{upgrade.StagePlan, upgrade.StageDuring, upgrade.StageAfter, upgrade.StageStanding}
+	common := []field[rawGate]{
+		required("name", "Name of the gate.", name[upgrade.GateName]("a gate"), func(g *rawGate) *upgrade.GateName { return &g.name }),
+		required("kind", "How it asks.", choice("kind", builtKinds(), laterKinds()), func(g *rawGate) *string { return &g.kind }),
+		optional("stage", "When it is asked; default: the first stage of its kind.", choice("stage", stages, nil), func(g *rawGate) *upgrade.Stage { return &g.stage }),
+		required("environments", "Environments that are asked, one result each.", set(name[upgrade.EnvName]("an environment"), 1), func(g *rawGate) *[]upgrade.EnvName { return &g.environments }),
+		optional("stacks", "Stacks whose runs ask it; default: all.", set(name[upgrade.StackName]("a stack"), 1), func(g *rawGate) *[]upgrade.StackName { return &g.stacks }),
+		defaulted("required", "Whether production stays shut unless it passes.", flag(), true, func(g *rawGate) *bool { return &g.required }),
+		given("settle", "How long after the last change its answer means something; default: its kind's.", duration(0, longestSettle), func(g *rawGate) **time.Duration { return &g.settle }),
+		given("good_for", "How long an answer counts; default: its kind's.", duration(time.Minute, longestGood), func(g *rawGate) **time.Duration { return &g.goodFor }),
+		given("deadline", "How long one asking may take, tries included; default: its kind's.", duration(time.Second, longestDeadline), func(g *rawGate) **time.Duration { return &g.deadline }),
+		given("skip", "Do not ask it for a while.", skip, func(g *rawGate) **rawSkip { return &g.skip }),
+	}
+	return variants("kind", common, gateForms()...)
+}
+
+func pathShape() shape[rawPath] {
+	return object(
+		required("url", "Address of a page.", httpOrHTTPS(), func(p *rawPath) *string { return &p.url }),
+		defaulted("via_varnish", "The answer must have come through Varnish.", flag(), true, func(p *rawPath) *bool { return &p.viaVarnish }),
+		optional("expect", "What a good answer looks like.", expectShape(), func(p *rawPath) *rawExpect { return &p.expect }),
+		optional("resolve", "Addresses of hosts, with or without a port, instead of asking DNS.", dictionary(word[string](hostRule), word[string](addressRule), 0), func(p *rawPath) *[]pair[string] { return &p.resolve }),
+		given("bypass", "How Varnish is asked to let a request through to the backend.", bypassShape(), func(p *rawPath) **rawBypass { return &p.bypass }),
+		optional("ca_file", "Certificates (PEM) of the authority that signed the site's; default: the system's.", word[string](), func(p *rawPath) *string { return &p.caFile }),
+	)
+}
+
+func expectShape() shape[rawExpect] {
+	return object(
+		defaulted("status", "Status of a good answer, or a list of them.", oneOrMore(number[int](100, 599)), []int{200}, func(e *rawExpect) *[]int { return &e.status }),
+		optional("body_contains", "Text that the page must hold.", word[string](), func(e *rawExpect) *string { return &e.bodyContains }),
+		optional("headers", "Headers that must be there, with a regular expression for their value.", dictionary(headerName(), word[string](regexpRule), 0), func(e *rawExpect) *[]pair[string] { return &e.headers }),
+	)
+}
+
+func bypassShape() shape[rawBypass] {
+	return object(
+		optional("header", "Name of a request header.", headerName(), func(b *rawBypass) *string { return &b.header }),
+		optional("value", "Value of the header.", line(), func(b *rawBypass) *upgrade.Secret { return &b.value }),
+		optional("cookie", "Cookie, as name=value.", word[string](cookieRule), func(b *rawBypass) *string { return &b.cookie }),
+		optional("query", "Name of a query parameter that gets a fresh value each time.", pattern[string](`^[A-Za-z0-9_.-]{1,64}$`, "is not the name of a query parameter", ""), func(b *rawBypass) *string { return &b.query }),
+	)
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// The raw types mirror the file, value by value; what was not written, or was wrong, is zero.
+
+type rawFile struct {
+	server       rawServer
+	database     string
+	data         string
+	gitlab       rawGitLab
+	terraform    Terraform
+	network      struct{ allow []Allow }
+	environments []pair[rawEnvironment]
+	stacks       []rawStack
+	gates        []rawGate
+}
+
+type rawServer struct {
+	listen    string
+	publicURL string
+	tokens    []rawToken
+}
+
+type rawToken struct {
+	name   string
+	role   upgrade.Role
+	user   int64
+	secret upgrade.Secret
+}
+
+type rawGitLab struct {
+	url     string
+	token   upgrade.Secret
+	webhook struct{ secretToken, signingToken upgrade.Secret }
+}
+
+type rawEnvironment struct{ aws *AWS }
+
+type rawStack struct {
+	name       upgrade.StackName
+	project    string
+	dir        string
+	paths      []string
+	after      []upgrade.StackName
+	trigger    rawTrigger
+	staging    rawSite
+	production rawProduction
+	holds      []upgrade.Hold
+}
+
+type rawTrigger struct {
+	push         string
+	mergeRequest *rawMergeRequest
+}
+
+type rawMergeRequest struct {
+	to   string
+	when []upgrade.Condition
+}
+
+type rawSite struct {
+	workspace        string
+	varFiles         []string
+	backendConfig    []pair[string]
+	env              []pair[upgrade.Secret]
+	approvalDeadline time.Duration
+}
+
+type rawProduction struct {
+	rawSite
+	branch      string
+	environment string
+	job         string
+}
+
+type rawGate struct {
+	name         upgrade.GateName
+	kind         string
+	stage        upgrade.Stage
+	environments []upgrade.EnvName
+	stacks       []upgrade.StackName
+	required     bool
+	settle       *time.Duration
+	goodFor      *time.Duration
+	deadline     *time.Duration
+	skip         *rawSkip
+	launch       rawLaunch
+	varnish      rawVarnish
+}
+
+type rawSkip struct {
+	reason string
+	until  time.Time
+}
+
+type rawLaunch struct {
+	group         string
+	healthyWithin time.Duration
+	statusChecks  bool
+}
+
+type rawVarnish struct {
+	paths []rawPath
+	tries int
+}
+
+type rawPath struct {
+	url        string
+	viaVarnish bool
+	expect     rawExpect
+	resolve    []pair[string]
+	bypass     *rawBypass
+	caFile     string
+}
+
+type rawExpect struct {
+	status       []int
+	bodyContains string
+	headers      []pair[string]
+}
+
+type rawBypass struct {
+	header string
+	value  upgrade.Secret
+	cookie string
+	query  string
+}
