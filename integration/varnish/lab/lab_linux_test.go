@@ -22,11 +22,7 @@ import (
 func open(t *testing.T) *Lab {
 	t.Helper()
 	if err := Available(); err != nil {
-		needed := strings.Split(os.Getenv("UPGRADEGATE_TEST_NEED"), ",")
-		if slices.Contains(needed, "varnish") || slices.Contains(needed, "netns") {
-			t.Fatalf("UPGRADEGATE_TEST_NEED lists varnish or netns, but there can be no lab: %v", err)
-		}
-		t.Skipf("no lab: %v", err)
+		needs(t, err, "varnish", "netns")
 	}
 	l, err := Start(t.Context(), Config{Dir: t.TempDir()})
 	if err != nil {
@@ -39,6 +35,17 @@ func open(t *testing.T) *Lab {
 		noLeaks(t, l)
 	})
 	return l
+}
+
+// needs skips a test for want of something, or fails it when UPGRADEGATE_TEST_NEED lists any of names.
+func needs(t *testing.T, missing error, names ...string) {
+	t.Helper()
+	for name := range strings.SplitSeq(os.Getenv("UPGRADEGATE_TEST_NEED"), ",") {
+		if slices.Contains(names, name) {
+			t.Fatalf("UPGRADEGATE_TEST_NEED lists %s, but: %v", name, missing)
+		}
+	}
+	t.Skipf("skipped: %v", missing)
 }
 
 // noLeaks fails when anything of a lab is left.
