@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
@@ -27,6 +28,12 @@ type brokenError struct {
 
 // Error returns the sentence for people.
 func (e *brokenError) Error() string { return e.detail }
+
+// errNoIPv6 says that an address could not be judged from here.
+var errNoIPv6 = &upgrade.Error{
+	Code: upgrade.CodeUnavailable, Msg: "the name has IPv6 addresses only, and this machine has no IPv6",
+	Hint: "probe from a machine with IPv6, or publish an IPv4 address",
+}
 
 // layers returns all layers from the outside in.
 func layers() []probe.Layer {
@@ -115,9 +122,9 @@ func (c *climber) steps(ctx context.Context) error {
 	if c.p.guard.Check(c.addr) == nil && c.addr.Addr().Is6() && !c.t.given.IsValid() && c.p.noRoute(ctx, c.addr) {
 		// A machine without IPv6 cannot judge the IPv6 half of a name.
 		for _, layer := range layers()[1:] {
-			c.skip(layer, "this machine has no IPv6 route to it")
+			c.skip(layer, "this machine has no IPv6")
 		}
-		return nil
+		return errNoIPv6
 	}
 	got, err := c.look(ctx, false)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
@@ -84,24 +85,29 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A machine without IPv6 does not judge the IPv6 half of a name.
+// A machine without IPv6 does not judge the IPv6 half of a name, and does not pass a name that has no other.
 func TestNoIPv6(t *testing.T) {
-	p := New(Config{
-		Resolver: answering{addrs: []netip.Addr{netip.MustParseAddr("2606:2800:220:1::1")}},
-		Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
-			if network != "udp" {
-				t.Errorf("dialled %s", network)
-			}
-			return nil, &net.OpError{Op: "dial", Err: syscall.ENETUNREACH}
-		},
-	})
-	ladders, err := p.Climb(t.Context(), probe.Path{URL: "http://site.test/"})
-	if err != nil {
-		t.Fatal(err)
+	six, four := netip.MustParseAddr("2606:2800:220:1::1"), netip.MustParseAddr("93.184.216.34")
+	dial := func(_ context.Context, network, address string) (net.Conn, error) {
+		if network != "udp" && address != "93.184.216.34:80" {
+			t.Errorf("dialled %s %s", network, address)
+		}
+		return nil, &net.OpError{Op: "dial", Err: syscall.ENETUNREACH}
+	}
+	ladders, err := New(Config{Resolver: answering{addrs: []netip.Addr{six, four}}, Dial: dial}).Climb(t.Context(), probe.Path{URL: "http://site.test/"})
+	if err != nil || len(ladders) != 2 {
+		t.Fatalf("%d ladders, %v", len(ladders), err)
 	}
 	for _, r := range ladders[0].Rungs[1:] {
 		if r.State != probe.RungNotAsked {
 			t.Errorf("%s is %s", r.Layer, r.State)
 		}
+	}
+	if _, class := verdict(ladders[1]); class != probe.ClassNetUnreachable {
+		t.Errorf("IPv4: %s", class)
+	}
+	_, err = New(Config{Resolver: answering{addrs: []netip.Addr{six}}, Dial: dial}).Climb(t.Context(), probe.Path{URL: "http://site.test/"})
+	if err == nil || upgrade.CodeOf(err) != upgrade.CodeUnavailable {
+		t.Errorf("IPv6 only: %v, want unavailable", err)
 	}
 }

@@ -3,6 +3,7 @@ package varnish
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -87,7 +88,8 @@ func New(cfg Config) *Prober {
 
 // Climb looks at path once: one ladder for each address behind its name, in DNS's order, or a single one
 // without an address when DNS has none. A ladder has all six layers; the first broken one is the only
-// broken one, and those above it are not reached. What a layer says holds no secret of the path.
+// broken one, and those above it are not reached. What a layer says holds no secret of the path. On a
+// machine without IPv6 the ladders of IPv6 addresses are not asked, as long as there is another address.
 //
 // Error: CodeInvalid when the path cannot be probed as written; CodeUnavailable when this machine could
 // not tell, for a reason of its own; the context's own error when it ended. A broken site is no error.
@@ -121,10 +123,17 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 		})
 	}
 	group.Wait()
+	blind := 0
 	for _, err := range errs {
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoIPv6):
+			blind++ // its ladder says so
+		case err != nil:
 			return nil, err
 		}
+	}
+	if blind == len(ladders) {
+		return nil, errNoIPv6
 	}
 	return ladders, nil
 }
