@@ -25,6 +25,9 @@ const (
 	exitClosed = 3
 )
 
+// shimCommand is the hidden command under which an apply runs.
+const shimCommand = "apply-shim"
+
 func main() { os.Exit(run()) }
 
 func run() int {
@@ -35,10 +38,10 @@ func run() int {
 		}
 		return exitOK
 	}
-	if len(os.Args) == 3 && os.Args[1] == shim.Command {
+	if len(os.Args) == 3 && os.Args[1] == shimCommand {
 		// The kernel kills Terraform when the thread that started it ends: keep this one.
 		runtime.LockOSThread()
-		return shim.Run(os.Args[2])
+		return shim.Run(context.Background(), os.Args[2])
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

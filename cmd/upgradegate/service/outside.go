@@ -30,19 +30,19 @@ func connect(o Options) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	repos, err := git.New(git.Config{Dir: under(c.Data, "mirrors"), Token: c.GitLab.Token, Log: o.Log})
+	repos, err := git.New(git.Config{Dir: under(c.Data, "mirrors"), URL: c.GitLab.URL, Token: c.GitLab.Token, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	secrets := secretsOf(c)
+	secrets := c.Secrets()
 	tf, err := terraform.New(terraform.Config{
 		Binary: c.Terraform.Binary, User: c.Terraform.User, CLIConfig: c.Terraform.CLIConfig, Environ: o.Environ,
-		GitEnv: repos.Environ(c.GitLab.URL), Secrets: secrets, Self: o.Self, LockDir: under(c.Data, "locks"), Log: o.Log, Clock: o.Clock,
+		GitEnv: repos.Environ(), Secrets: secrets, Self: o.Self, LockDir: under(c.Data, "locks"), Log: o.Log, Clock: o.Clock,
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &outside{forge: forge, git: repos, terraform: tf, mask: terraform.NewMasker(secrets...).Mask}
+	out := &outside{forge: forge, git: repos, terraform: limit(tf, c.Terraform.ParallelRuns), mask: terraform.NewMasker(secrets...).Mask}
 	return out, out.bind(o)
 }
 
@@ -55,7 +55,7 @@ func (out *outside) bind(o Options) error {
 		}
 		client, err := aws.New(aws.Config{
 			Region: env.AWS.Region, RoleARN: env.AWS.RoleARN, ExternalID: env.AWS.ExternalID, Endpoint: env.AWS.Endpoint,
-			AccessKey: env.AWS.AccessKey, SecretKey: env.AWS.SecretKey, SessionName: "upgradegate", Clock: o.Clock, Log: o.Log,
+			KeyID: env.AWS.AccessKey.Reveal(), Key: env.AWS.SecretKey, SessionName: "upgradegate", Clock: o.Clock, Log: o.Log,
 		})
 		if err != nil {
 			return fmt.Errorf("AWS of %s: %w", env.Name, err)
@@ -96,24 +96,3 @@ func guard(c *config.Config) varnish.Guard {
 	}
 	return g
 }
-
-// secretsOf lists everything that must never be shown (S9).
-func secretsOf(c *config.Config) []upgrade.Secret {
-	secrets := []upgrade.Secret{c.GitLab.Token, c.GitLab.SecretToken, c.GitLab.SigningToken}
-	for _, token := range c.Server.Tokens {
-		secrets = append(secrets, token.Secret)
-	}
-	for _, env := range c.Environments {
-		if env.AWS != nil {
-			secrets = append(secrets, env.AWS.ExternalID, env.AWS.SecretKey)
-		}
-	}
-	for _, stack := range c.Stacks {
-		for _, value := range stack.Staging.Env {
-			secrets = append(secrets, value)
-		}
-	}
-	return secrets
-}
-
-var _ lifecycle.Forge = (*gitlab.Client)(nil)

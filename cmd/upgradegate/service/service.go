@@ -35,11 +35,12 @@ type Options struct {
 	Config *config.Config
 	Log    *slog.Logger
 	Clock  upgrade.Clock
-	Self   string   // this very binary, absolute: an apply runs under it
+	Self   string // this very binary, absolute: an apply runs under it
 	// Environ is the service's own environment, of which Terraform sees an allow-list.
 	Environ []string
 	Version string
-	Notice  string // a line for the board
+	Notice  string        // a line for the board
+	Poll    time.Duration // between two looks for due work; 0: the engine's default
 	// Prober gives the prober of a gate; nil: one for all, from this host.
 	Prober func(gate upgrade.GateName) gates.Prober
 }
@@ -88,7 +89,7 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		return nil, err
 	}
 	s.engine, err = engine.New(engine.Config{
-		Leases: db, Clock: o.Clock, Log: o.Log, Worker: host + "/" + strconv.Itoa(os.Getpid()), Handlers: s.lifecycle.Handlers(),
+		Leases: db, Clock: o.Clock, Log: o.Log, Worker: host + "/" + strconv.Itoa(os.Getpid()), Handlers: s.lifecycle.Handlers(), Poll: o.Poll,
 	})
 	if err != nil {
 		return nil, err

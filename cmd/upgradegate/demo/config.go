@@ -1,0 +1,82 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/config"
+)
+
+// config writes the operator's file of the demo and reads it as an operator's file is read.
+func (st *stage) config(chosen []story, tools *tools) (*config.Config, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, `server:
+  listen: 127.0.0.1:8080
+  public_url: %q
+  tokens:
+    - {name: hugo, role: release_manager, gitlab_user_id: %d, token: {env: DEMO_HUGO}}
+database: %q
+data: %q
+gitlab:
+  url: %q
+  token: {env: DEMO_GITLAB}
+  webhook: {secret_token: {env: DEMO_WEBHOOK}, signing_token: {env: DEMO_SIGNING}}
+terraform: {binary: %q, cli_config: %q, parallel_runs: 2}
+environments:
+  staging:
+    aws: {region: %s, role_arn: %q, external_id: {env: DEMO_EXTERNAL}, endpoint: %q, access_key: {env: DEMO_KEY}, secret_key: {env: DEMO_SECRET}}
+  production: {}
+`, st.url, st.hugo.ID, "sqlite://"+filepath.Join(st.dir, "gate.db"), filepath.Join(st.dir, "data"), st.gitlab.URL(),
+		tools.binary, tools.cli, region, gateRole, st.awsURL)
+	fmt.Fprintf(&b, "network: {allow: [%s]}\n", strings.Join(st.allowed(), ", "))
+	b.WriteString("stacks:\n")
+	for _, s := range chosen {
+		env := st.terraformEnv(s)
+		fmt.Fprintf(&b, `  - name: %s
+    project: %s
+    trigger: {push: staging}
+    staging: {backend_config: {path: %q}, env: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: {env: DEMO_SECRET}, AWS_ENDPOINT_URL: %q}}
+    production: {branch: main, environment: production}
+    holds: [{kind: play_job, job: upgrade-gate, opens: step}, {kind: commit_status}]
+`, s.name, s.project(), tools.stateFile(s.name), env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"])
+	}
+	b.WriteString("gates:\n")
+	for _, s := range chosen {
+		fmt.Fprintf(&b, `  - {name: launch-%[1]s, kind: instance-launch, environments: [staging], stacks: [%[1]s], asg: %[1]s-web, healthy_within: 5m, status_checks: true}
+  - name: site-%[1]s
+    kind: varnish
+    environments: [staging]
+    stacks: [%[1]s]
+    paths: [{url: %q, expect: {status: 200, body_contains: %q}}]
+`, s.name, st.sites[s.name].URL, st.sites[s.name].Marker)
+	}
+	return st.parse(b.String())
+}
+
+func (st *stage) allowed() []string {
+	var all []string
+	for _, site := range st.sites {
+		for _, allow := range site.Allow {
+			all = append(all, fmt.Sprintf("%q", allow.String()))
+		}
+	}
+	return all
+}
+
+func (st *stage) parse(text string) (*config.Config, error) {
+	secrets := map[string]string{
+		"DEMO_HUGO": hugoToken, "DEMO_GITLAB": st.bot.Token.Reveal(), "DEMO_WEBHOOK": webhookSecret, "DEMO_SIGNING": signingToken,
+		"DEMO_EXTERNAL": externalID.Reveal(), "DEMO_KEY": st.terraformEnv(story{})["AWS_ACCESS_KEY_ID"],
+		"DEMO_SECRET": st.terraformEnv(story{})["AWS_SECRET_ACCESS_KEY"],
+	}
+	file := filepath.Join(st.dir, "upgradegate.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	return config.Load(file, config.Source{
+		Getenv:   func(name string) (string, bool) { value, ok := secrets[name]; return value, ok },
+		ReadFile: os.ReadFile,
+	})
+}

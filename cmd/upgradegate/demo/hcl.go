@@ -1,0 +1,49 @@
+package demo
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed stack/*.tf
+var stackFiles embed.FS //nolint:gochecknoglobals // go:embed has no other form
+
+// content is what a story's repository holds.
+type content struct {
+	stack    string
+	provider string // exact version
+	vpc      string
+	subnets  []string
+	lb       string // block of addresses from which the load balancer comes
+	port     int    // of Varnish
+	image    string // name of the AMI
+	maxSize  int
+	outage   bool // the rule that admits the load balancer is replaced by one that does not
+}
+
+// files returns the Terraform configuration, by path.
+func (c content) files() (map[string]string, error) {
+	rule := "stack/rule.tf"
+	if c.outage {
+		rule = "stack/rule_outage.tf"
+	}
+	parts := map[string]string{}
+	for name, file := range map[string]string{"main": "stack/main.tf", "locals": "stack/locals.tf", "rule": rule} {
+		text, err := stackFiles.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		parts[name] = string(text)
+	}
+	quoted := make([]string, len(c.subnets))
+	for i, subnet := range c.subnets {
+		quoted[i] = fmt.Sprintf("%q", subnet)
+	}
+	fill := strings.NewReplacer(
+		"PROVIDER_VERSION", c.provider, "STACK", c.stack, "VPC", c.vpc, "SUBNETS", strings.Join(quoted, ", "),
+		"LB_CIDR", c.lb, "PORT", fmt.Sprint(c.port), "IMAGE", c.image, "MAX_SIZE", fmt.Sprint(c.maxSize),
+	)
+	main := strings.Replace(parts["main"], "RULE\n", parts["rule"], 1)
+	return map[string]string{"main.tf": fill.Replace(main), "locals.tf": fill.Replace(parts["locals"])}, nil
+}

@@ -1,0 +1,105 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// Report is what came of the stories, as `--json` prints it.
+type Report struct {
+	Stories []Told `json:"stories"`
+}
+
+// OK reports whether each story ended as it should.
+func (r Report) OK() bool {
+	for _, told := range r.Stories {
+		if !told.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// Told is one story as it went. Durations are milliseconds of real time, except those of gates, which
+// are of world time: a gate that settles for minutes takes them.
+type Told struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Why    string `json:"why"` // what was expected and seen
+	TookMS int64  `json:"took_ms"`
+	Runs   []Run  `json:"runs"`
+}
+
+// Run is one run of a story.
+type Run struct {
+	Run      upgrade.RunID     `json:"run"`
+	Stack    upgrade.StackName `json:"stack"`
+	Commit   upgrade.Commit    `json:"commit"`
+	Tree     upgrade.Tree      `json:"tree"`
+	Phase    upgrade.Phase     `json:"phase"`
+	Verdict  upgrade.Verdict   `json:"verdict"`
+	Headline string            `json:"headline"`
+	Next     string            `json:"next"`
+	Causes   []string          `json:"causes"`
+	Gates    []Gate            `json:"gates"`
+	GitLab   []Act             `json:"gitlab"`
+}
+
+// Gate is one answer of one gate.
+type Gate struct {
+	Name        upgrade.GateName `json:"name"`
+	Kind        string           `json:"kind"`
+	Stage       upgrade.Stage    `json:"stage"`
+	Environment upgrade.EnvName  `json:"environment"`
+	Outcome     upgrade.Outcome  `json:"outcome"`
+	Message     string           `json:"message"`
+	TookMS      int64            `json:"took_ms"`
+}
+
+// Act is one thing that the service did in GitLab.
+type Act struct {
+	Act    string `json:"act"`
+	Target string `json:"target"`
+	Result string `json:"result"`
+}
+
+// report gathers what the service and GitLab have of the story's stack.
+func (st *stage) report(ctx context.Context, s story) ([]Run, error) {
+	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{Stack: s.stack()})
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	told := make([]Run, 0, len(runs))
+	for i := len(runs) - 1; i >= 0; i-- {
+		run, err := st.reportRun(ctx, runs[i], s)
+		if err != nil {
+			return nil, err
+		}
+		told = append(told, run)
+	}
+	return told, nil
+}
+
+func (st *stage) reportRun(ctx context.Context, run upgrade.Run, s story) (Run, error) {
+	results, err := st.service.Store.Results(ctx, run.ID)
+	if err != nil {
+		return Run{}, fmt.Errorf("read results: %w", err)
+	}
+	words := upgrade.Tell(run)
+	out := Run{
+		Run: run.ID, Stack: run.Stack, Commit: run.Commit, Tree: run.Tree, Phase: run.Phase, Verdict: run.Verdict,
+		Headline: words.Headline, Next: words.Next, Causes: []string{}, Gates: []Gate{}, GitLab: st.actsOf(s),
+	}
+	for _, cause := range run.Causes {
+		out.Causes = append(out.Causes, cause.Message)
+	}
+	for _, result := range results {
+		out.Gates = append(out.Gates, Gate{
+			Name: result.Gate, Kind: result.Kind, Stage: result.Stage, Environment: result.Environment,
+			Outcome: result.Outcome, Message: result.Message, TookMS: result.Took.Milliseconds(),
+		})
+	}
+	return out, nil
+}

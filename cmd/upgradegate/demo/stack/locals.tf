@@ -1,0 +1,4 @@
+locals {
+  image    = "IMAGE"
+  max_size = MAX_SIZE
+}

@@ -1,0 +1,335 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/upgradegate/upgradegate/cmd/upgradegate/service"
+	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/integration/aws/awsprovider"
+	"github.com/upgradegate/upgradegate/integration/aws/awssim"
+	"github.com/upgradegate/upgradegate/integration/gitlab/gitlabsim"
+	"github.com/upgradegate/upgradegate/integration/varnish"
+	"github.com/upgradegate/upgradegate/integration/varnish/lab"
+	"github.com/upgradegate/upgradegate/internal/world"
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// stage is everything that the stories need: the simulated GitLab and AWS, a site behind Varnish per
+// story, the service, and the clock that they all share.
+type stage struct {
+	options  Options
+	dir      string
+	clock    *world.Clock
+	gitlab   *gitlabsim.Server
+	aws      *awssim.Sim
+	awsURL   string
+	sites    map[string]*lab.Site
+	projects map[string]gitlabsim.Project
+	contents map[string]content
+	service  *service.Service
+	mover    *mover
+	url      string // of the dashboard
+	tool     string
+
+	bot, priya, hugo gitlabsim.User
+
+	stop func(error)
+	work sync.WaitGroup
+	errs chan error
+}
+
+// region is where everything is.
+const region = "eu-west-2"
+
+// gateRole is assumed by the gates, with an external id, as in an account of one's own.
+const (
+	gateRole   = "arn:aws:iam::111111111111:role/upgradegate-staging"
+	externalID = upgrade.Secret("demo-external-id")
+)
+
+// hugoToken is who plays the release manager on the dashboard. It is good for this demo only.
+const (
+	hugoToken     = "demo-hugo-release-manager"
+	webhookSecret = "demo-webhook-secret"
+	signingToken  = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+)
+
+func build(ctx context.Context, o Options, dir string, listener net.Listener, chosen []story) (st *stage, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	st = &stage{
+		options: o, dir: dir, clock: world.New(time.Now()), url: "http://" + listener.Addr().String(), stop: cancel,
+		sites: map[string]*lab.Site{}, projects: map[string]gitlabsim.Project{}, contents: map[string]content{}, errs: make(chan error, 8),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.close())
+		}
+	}()
+	if err := st.buildAWS(ctx); err != nil {
+		return st, err
+	}
+	if err := st.buildGitLab(ctx); err != nil {
+		return st, err
+	}
+	tools, err := st.installProvider(ctx)
+	if err != nil {
+		return st, err
+	}
+	for _, s := range chosen {
+		if err := st.buildStory(ctx, s, tools); err != nil {
+			return st, fmt.Errorf("set the stage of %s: %w", s.name, err)
+		}
+	}
+	if err := st.buildService(ctx, chosen, tools); err != nil {
+		return st, err
+	}
+	st.mover = &mover{clock: st.clock, store: st.service.Store}
+	st.work.Go(func() { st.mover.run(ctx) })
+	st.work.Go(func() { st.errs <- st.service.Run(ctx, listener) })
+	return st, st.addHooks()
+}
+
+func (st *stage) buildAWS(ctx context.Context) (err error) {
+	st.aws, err = awssim.New(awssim.Config{
+		Clock: st.clock, Region: region, Roles: []awssim.Role{{ARN: gateRole, ExternalID: externalID}}, Log: st.options.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("simulate AWS: %w", err)
+	}
+	st.aws.AddImage(awssim.Image{Name: goodImage})
+	dead := st.aws.AddImage(awssim.Image{Name: deadImage})
+	st.aws.FailImage(dead, awssim.Failure{Code: deadCode, Message: deadMessage, Status: "Cancelled"})
+	addr, err := st.aws.Start(ctx, "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("simulate AWS: %w", err)
+	}
+	st.awsURL = "http://" + addr
+	return nil
+}
+
+func (st *stage) buildGitLab(ctx context.Context) (err error) {
+	st.gitlab, err = gitlabsim.New(gitlabsim.Config{Clock: st.clock, Dir: filepath.Join(st.dir, "gitlab"), Log: st.options.Log})
+	if err != nil {
+		return fmt.Errorf("simulate GitLab: %w", err)
+	}
+	if _, err := st.gitlab.Start(ctx, "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("simulate GitLab: %w", err)
+	}
+	st.bot = st.gitlab.AddUser(gitlabsim.User{Username: "upgradegate", Name: "upgradegate", Bot: true})
+	st.priya = st.gitlab.AddUser(gitlabsim.User{Username: "priya", Name: "Priya Raman"})
+	st.hugo = st.gitlab.AddUser(gitlabsim.User{Username: "hugo", Name: "Hugo Leclerc"})
+	return nil
+}
+
+// buildStory makes the story's site, its repository, and the infrastructure as it stands before: Terraform
+// is run by hand once, as it was before anybody thought of a gate.
+func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
+	site, err := lab.NewSite(ctx, lab.Config{Dir: st.dir})
+	if err != nil {
+		return fmt.Errorf("start the site: %w", err)
+	}
+	st.sites[s.name] = site
+	network := st.aws.Network("", region)
+	c := content{
+		stack: s.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets, lb: site.LB.String(), port: int(site.Port),
+		image: goodImage, maxSize: 4,
+	}
+	st.contents[s.name] = c
+	files, err := c.files()
+	if err != nil {
+		return err
+	}
+	if err := tools.applyByHand(ctx, s.name, files, st.terraformEnv(s)); err != nil {
+		return err
+	}
+	project, err := st.gitlab.AddProject(ctx, gitlabsim.ProjectSpec{
+		Path: s.project(), Files: files, Message: "The platform as it is", Author: st.hugo.ID, Branches: []string{"staging"},
+		Members: map[int64]gitlabsim.Access{st.bot.ID: gitlabsim.Maintainer, st.priya.ID: gitlabsim.Developer, st.hugo.ID: gitlabsim.Maintainer},
+		Protected: []gitlabsim.ProtectedBranch{
+			{Name: "main", Push: gitlabsim.Maintainer, Merge: gitlabsim.Maintainer},
+			{Name: "staging", Push: gitlabsim.Developer, Merge: gitlabsim.Developer},
+		},
+		Environments: []gitlabsim.ProtectedEnvironment{{Name: "upgrade-gate", Users: []int64{st.bot.ID}}},
+		CI:           gitlabsim.ProductionCI("main", "upgrade-gate", 2*time.Minute),
+	})
+	if err != nil {
+		return fmt.Errorf("make the project: %w", err)
+	}
+	st.projects[s.name] = project
+	guard := &fabric{aws: st.aws, site: site, name: s.name + "-varnish", log: st.options.Log}
+	st.work.Go(func() { guard.run(ctx) })
+	return nil
+}
+
+// terraformEnv is what Terraform sees of the world besides its configuration.
+func (st *stage) terraformEnv(s story) map[string]string {
+	return map[string]string{
+		"AWS_ACCESS_KEY_ID": awssim.DefaultKeyID, "AWS_SECRET_ACCESS_KEY": awssim.DefaultSecret,
+		"AWS_ENDPOINT_URL": st.awsURL,
+	}
+}
+
+func (st *stage) buildService(ctx context.Context, chosen []story, tools *tools) (err error) {
+	checked, err := st.config(chosen, tools)
+	if err != nil {
+		return err
+	}
+	st.tool = tools.tool
+	st.service, err = service.New(ctx, service.Options{
+		Config: checked, Log: st.options.Log, Clock: st.clock, Self: st.options.Self, Environ: st.options.Environ,
+		Version: st.options.Version, Notice: st.notice(), Poll: flowEvery,
+		Prober: func(gate upgrade.GateName) gates.Prober {
+			name := strings.TrimPrefix(string(gate), "site-")
+			if site, ok := st.sites[name]; ok {
+				return varnish.New(site.Prober)
+			}
+			return varnish.New(varnish.Config{})
+		},
+	})
+	return err
+}
+
+func (st *stage) addHooks() error {
+	for _, project := range st.projects {
+		_, err := st.gitlab.AddHook(project.ID, gitlabsim.Hook{
+			URL: st.url + "/webhooks/gitlab", Token: webhookSecret, SigningToken: signingToken,
+		})
+		if err != nil {
+			return fmt.Errorf("add the webhook: %w", err)
+		}
+	}
+	return nil
+}
+
+// notice says on the page what is not real.
+func (st *stage) notice() string {
+	return "Demo: GitLab and AWS are simulated; Terraform is real; " + st.varnishKind() + "."
+}
+
+func (st *stage) varnishKind() string {
+	for _, site := range st.sites {
+		return "Varnish is " + site.Kind
+	}
+	return "there is no Varnish"
+}
+
+// signIn is the link that signs the reader in as the release manager.
+func (st *stage) signIn() string { return st.url + "/login?token=" + url.QueryEscape(hugoToken) }
+
+// close ends everything that build began, in reverse order.
+func (st *stage) close() error {
+	st.stop(errors.New("the demo ends"))
+	st.work.Wait()
+	var errs []error
+	select {
+	case err := <-st.errs:
+		errs = append(errs, err)
+	default:
+	}
+	if st.service != nil {
+		errs = append(errs, st.service.Close())
+	}
+	for _, site := range st.sites {
+		errs = append(errs, site.Close())
+	}
+	if st.gitlab != nil {
+		errs = append(errs, st.gitlab.Close())
+	}
+	if st.aws != nil {
+		st.aws.Wait()
+	}
+	return errors.Join(errs...)
+}
+
+// job returns the job of the newest production pipeline of the story's commit.
+func (p *performance) job(name string) (gitlabsim.Job, error) {
+	pipelines := p.gitlab.Pipelines(p.projects[p.story.name].ID)
+	slices.SortFunc(pipelines, func(a, b gitlabsim.Pipeline) int { return int(b.ID - a.ID) })
+	for _, pipeline := range pipelines {
+		if pipeline.Commit != p.commit || pipeline.Ref != "main" {
+			continue
+		}
+		for _, job := range p.gitlab.Jobs(pipeline.ID) {
+			if job.Name == name && !job.Retried {
+				return job, nil
+			}
+		}
+	}
+	return gitlabsim.Job{}, fmt.Errorf("there is no job %s in a production pipeline of %s", name, p.commit.Short())
+}
+
+func (p *performance) jobIs(ctx context.Context, name, status string) error {
+	return p.eventually(ctx, func() error {
+		job, err := p.job(name)
+		if err == nil && job.Status != status {
+			err = fmt.Errorf("job %s is %s, want %s", name, job.Status, status)
+		}
+		return err
+	})
+}
+
+// eventually waits until check says nothing any more.
+func (p *performance) eventually(ctx context.Context, check func() error) error {
+	p.mover.waiting.Add(1)
+	defer p.mover.waiting.Add(-1)
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(flowEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// playedBy returns who played the job.
+func (p *performance) playedBy(name string) string {
+	for _, act := range p.gitlab.Acts() {
+		if act.Act == "play" && strings.HasSuffix(act.Target, " "+name) {
+			return act.By
+		}
+	}
+	return ""
+}
+
+// actsOf returns what the service did in GitLab for the story.
+func (st *stage) actsOf(s story) []Act {
+	acts := []Act{}
+	for _, act := range st.gitlab.Acts() {
+		if act.By == st.bot.Username && act.Act != "clone" && act.Project == s.project() {
+			acts = append(acts, Act{Act: act.Act, Target: act.Target, Result: act.Result})
+		}
+	}
+	return acts
+}
+
+// installProvider puts this binary where Terraform finds it as a provider.
+func (st *stage) installProvider(ctx context.Context) (*tools, error) {
+	version, err := awsprovider.Version(st.options.Self)
+	if err != nil {
+		return nil, err
+	}
+	mirror := filepath.Join(st.dir, "mirror")
+	if err := awsprovider.Install(st.options.Self, mirror, version); err != nil {
+		return nil, err
+	}
+	cli := filepath.Join(st.dir, "terraform.rc")
+	if err := os.WriteFile(cli, []byte(awsprovider.CLIConfig(mirror)), 0o600); err != nil {
+		return nil, fmt.Errorf("write Terraform's own configuration: %w", err)
+	}
+	return findTools(ctx, st.options.Tool, cli, version, st.dir)
+}

@@ -1,0 +1,95 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// tools is the Terraform that the demo uses by hand; the service finds and runs its own.
+type tools struct {
+	binary  string
+	tool    string // as it calls itself
+	cli     string // its own configuration file
+	version string // of the provider
+	dir     string
+}
+
+func findTools(ctx context.Context, binary, cli, version, dir string) (*tools, error) {
+	for _, name := range []string{binary, "terraform", "tofu"} {
+		if name == "" {
+			continue
+		}
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, path, "version").Output()
+		if err != nil {
+			return nil, fmt.Errorf("ask %s for its version: %w", path, err)
+		}
+		first, _, _ := strings.Cut(string(out), "\n")
+		return &tools{binary: path, tool: first, cli: cli, version: version, dir: dir}, nil
+	}
+	return nil, &upgrade.Error{
+		Code: upgrade.CodeInvalid, Msg: "there is no Terraform on this machine", Hint: "use `make demo`, which builds one, or put terraform 1.5 or later on PATH",
+	}
+}
+
+// stateFile is where the stack's staging state is.
+func (t *tools) stateFile(stack string) string {
+	return filepath.Join(t.dir, "state", stack+".tfstate")
+}
+
+// applyByHand initialises and applies the configuration, and adds the provider lock file that init wrote
+// to files: each build of this program is another provider with a checksum of its own.
+func (t *tools) applyByHand(ctx context.Context, stack string, files, env map[string]string) error {
+	dir := filepath.Join(t.dir, "byhand", stack)
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			return fmt.Errorf("write the configuration: %w", err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return fmt.Errorf("write the configuration: %w", err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(t.stateFile(stack)), 0o750); err != nil {
+		return fmt.Errorf("make the folder of states: %w", err)
+	}
+	for _, args := range [][]string{
+		{"init", "-input=false", "-no-color", "-backend-config=path=" + t.stateFile(stack)},
+		{"apply", "-input=false", "-no-color", "-auto-approve"},
+	} {
+		if err := t.run(ctx, dir, args, env); err != nil {
+			return err
+		}
+	}
+	lock, err := os.ReadFile(filepath.Join(dir, ".terraform.lock.hcl"))
+	if err != nil {
+		return fmt.Errorf("read the lock file: %w", err)
+	}
+	files[".terraform.lock.hcl"] = string(lock)
+	return nil
+}
+
+func (t *tools) run(ctx context.Context, dir string, args []string, env map[string]string) error {
+	cmd := exec.CommandContext(ctx, t.binary, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.dir, "TMPDIR=" + t.dir, "TF_CLI_CONFIG_FILE=" + t.cli, "TF_IN_AUTOMATION=1"}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("terraform %s: %w\n%s", args[0], err, out.Bytes())
+	}
+	return nil
+}
