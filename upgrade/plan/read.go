@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,10 +9,6 @@ import (
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
-
-// maxDepth is how deep a plan's JSON may nest: the limit of encoding/json, held here as well for the
-// parts that are skipped token by token.
-const maxDepth = 10_000
 
 // Stream reads the JSON that `terraform show -json PLANFILE` prints and hands each resource change to
 // each, no-ops and reads included, in the order of the file; values that Terraform marks as sensitive
@@ -61,47 +56,41 @@ const (
 
 // scan walks over the top level of a plan and hands on each element.
 func scan(r io.Reader, each func(element) error) (Header, error) {
-	dec := json.NewDecoder(r)
-	dec.UseNumber()
+	in := newStream(r)
 	var header Header
-	if err := open(dec, '{'); err != nil {
+	if b, err := in.peek(); err != nil {
 		return header, err
+	} else if b != '{' {
+		return header, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan"}
 	}
 	seen := map[string]bool{}
-	for dec.More() {
-		key, err := key(dec)
-		if err != nil {
-			return header, err
-		}
+	err := in.object(func(key string) error {
 		if seen[key] {
-			return header, invalid("the plan has %q twice", key)
+			return invalid("the plan has %q twice", key)
 		}
 		if len(seen) < 100 { // there are about fifteen; whatever has more is not Terraform's
 			seen[key] = true
 		}
-		if err := scanKey(dec, key, &header, each); err != nil {
-			return header, err
-		}
+		return scanKey(in, key, &header, each)
+	})
+	if err == nil {
+		err = in.end()
 	}
-	if _, err := dec.Token(); err != nil {
-		return header, broken(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return header, invalid("something follows the plan")
-	}
-	if header.FormatVersion == "" {
+	switch {
+	case err != nil:
+		return header, err
+	case header.FormatVersion == "":
 		return header, invalid("it has no format_version, so it is not a plan")
-	}
-	if !seen["planned_values"] && !seen["resource_changes"] && !seen["output_changes"] {
+	case !seen["planned_values"] && !seen["resource_changes"] && !seen["output_changes"]:
 		return header, invalid("it has neither planned values nor changes, so it is not a plan")
 	}
 	return header, nil
 }
 
-func scanKey(dec *json.Decoder, key string, header *Header, each func(element) error) error {
+func scanKey(in *stream, key string, header *Header, each func(element) error) error {
 	switch key {
 	case "format_version":
-		if err := decode(dec, &header.FormatVersion); err != nil {
+		if err := in.decode(&header.FormatVersion); err != nil {
 			return err
 		}
 		major, _, _ := strings.Cut(header.FormatVersion, ".")
@@ -110,23 +99,23 @@ func scanKey(dec *json.Decoder, key string, header *Header, each func(element) e
 		}
 		return nil
 	case "terraform_version":
-		return decode(dec, &header.Tool)
+		return in.decode(&header.Tool)
 	case "errored":
-		return decode(dec, &header.Errored)
+		return in.decode(&header.Errored)
 	case "resource_changes":
-		return list(dec, func() error { return readResource(dec, each) })
+		return in.list(func() error { return readResource(in, each) })
 	case "output_changes":
-		return object(dec, func(name string) error { return readOutput(dec, name, each) })
+		return readOutputs(in, each)
 	case "action_invocations":
-		return list(dec, func() error {
+		return in.list(func() error {
 			e := element{kind: kindInvocation}
-			if err := decode(dec, &e.raw); err != nil {
+			if err := in.decode(&e.raw); err != nil {
 				return err
 			}
 			return each(e)
 		})
 	}
-	return skip(dec)
+	return in.skip()
 }
 
 // fields is a JSON object with its keys told apart exactly; encoding/json's structs would ignore case.
@@ -154,9 +143,9 @@ func (f fields) value(key string) json.RawMessage {
 	return json.RawMessage("null")
 }
 
-func readResource(dec *json.Decoder, each func(element) error) error {
+func readResource(in *stream, each func(element) error) error {
 	var all, change fields
-	if err := decode(dec, &all); err != nil {
+	if err := in.decode(&all); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(all.value("change"), &change); err != nil || change == nil {
@@ -190,9 +179,20 @@ func readResource(dec *json.Decoder, each func(element) error) error {
 	return each(e)
 }
 
-func readOutput(dec *json.Decoder, name string, each func(element) error) error {
+func readOutputs(in *stream, each func(element) error) error {
+	seen := map[string]bool{}
+	return in.object(func(name string) error {
+		if seen[name] {
+			return invalid("the plan has the output %q twice", name)
+		}
+		seen[name] = true
+		return readOutput(in, name, each)
+	})
+}
+
+func readOutput(in *stream, name string, each func(element) error) error {
 	var change fields
-	if err := decode(dec, &change); err != nil {
+	if err := in.decode(&change); err != nil {
 		return err
 	}
 	actions, err := change.actions()
@@ -228,120 +228,4 @@ func normal(actions []string) (action Action, createFirst bool, err error) {
 		return Action(actions[0]), false, nil
 	}
 	return "", false, fmt.Errorf("the action %q is not known here", strings.Join(actions, ", "))
-}
-
-func open(dec *json.Decoder, want json.Delim) error {
-	token, err := dec.Token()
-	if err != nil {
-		return broken(err)
-	}
-	if token != want {
-		return invalid("a %q was expected in the plan, not %.40q", want, fmt.Sprint(token))
-	}
-	return nil
-}
-
-func key(dec *json.Decoder) (string, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", broken(err)
-	}
-	name, ok := token.(string)
-	if !ok {
-		return "", invalid("a key was expected in the plan, not %.40q", fmt.Sprint(token))
-	}
-	return name, nil
-}
-
-func decode(dec *json.Decoder, to any) error {
-	if err := dec.Decode(to); err != nil {
-		return broken(err)
-	}
-	return nil
-}
-
-// list calls each before every element of the list that comes next; null is an empty list.
-func list(dec *json.Decoder, each func() error) error {
-	token, err := dec.Token()
-	switch {
-	case err != nil:
-		return broken(err)
-	case token == nil:
-		return nil
-	case token != json.Delim('['):
-		return invalid("a list was expected in the plan, not %.40q", fmt.Sprint(token))
-	}
-	for dec.More() {
-		if err := each(); err != nil {
-			return err
-		}
-	}
-	return open(dec, ']')
-}
-
-// object calls each after every key of the object that comes next; null is an empty object.
-func object(dec *json.Decoder, each func(name string) error) error {
-	token, err := dec.Token()
-	switch {
-	case err != nil:
-		return broken(err)
-	case token == nil:
-		return nil
-	case token != json.Delim('{'):
-		return invalid("an object was expected in the plan, not %.40q", fmt.Sprint(token))
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		name, err := key(dec)
-		if err != nil {
-			return err
-		}
-		if seen[name] {
-			return invalid("the plan has the output %q twice", name)
-		}
-		seen[name] = true
-		if err := each(name); err != nil {
-			return err
-		}
-	}
-	return open(dec, '}')
-}
-
-// skip passes over the next value, token by token, so that a state of hundreds of megabytes is never
-// in memory.
-func skip(dec *json.Decoder) error {
-	for depth := 0; ; {
-		token, err := dec.Token()
-		if err != nil {
-			return broken(err)
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			if depth++; depth > maxDepth {
-				return invalid("the plan nests deeper than %d levels", maxDepth)
-			}
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
-	}
-}
-
-// broken tells JSON that is wrong from a reader that failed.
-func broken(err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return invalid("the plan's JSON ends early")
-	case errors.As(err, &syntax), errors.As(err, &kind):
-		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan", Cause: err}
-	}
-	return fmt.Errorf("read plan: %w", err)
-}
-
-func invalid(format string, args ...any) error {
-	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Errorf(format, args...).Error()}
 }

@@ -1,0 +1,253 @@
+package plan
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// maxDepth is how deep a plan's JSON may nest: the limit of encoding/json, held here as well for the
+// parts that are passed over.
+const maxDepth = 10_000
+
+// stream walks over JSON without holding it: of a plan of hundreds of megabytes nearly everything is
+// passed over, at ten times the speed of json.Decoder's tokens. What is kept is decoded, and so
+// checked, by encoding/json; of what is passed over only brackets and strings are looked at.
+type stream struct {
+	in   *bufio.Reader
+	held []byte // the value that is being kept
+	keep bool
+	open []byte // brackets that are open in the value that is being passed over
+}
+
+func newStream(r io.Reader) *stream { return &stream{in: bufio.NewReaderSize(r, 64<<10)} }
+
+// peek returns the next byte that is no white space, without taking it.
+func (s *stream) peek() (byte, error) {
+	for {
+		b, err := s.in.ReadByte()
+		if err != nil {
+			return 0, broken(err)
+		}
+		switch b {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return b, s.in.UnreadByte()
+		}
+	}
+}
+
+// expect takes the next byte that is no white space, which must be want.
+func (s *stream) expect(want byte) error {
+	b, err := s.peek()
+	if err != nil {
+		return err
+	}
+	if b != want {
+		return invalid("%q was expected in the plan, not %q", want, b)
+	}
+	_, err = s.in.Discard(1)
+	return err
+}
+
+// end makes sure that nothing follows.
+func (s *stream) end() error {
+	for {
+		b, err := s.in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return broken(err)
+		case b != ' ' && b != '\t' && b != '\r' && b != '\n':
+			return invalid("something follows the plan")
+		}
+	}
+}
+
+// object calls each for every key of the object that comes next, with the value still to be taken; null
+// is an empty object.
+func (s *stream) object(each func(key string) error) error {
+	return s.members('{', '}', func() error {
+		var key string
+		if b, err := s.peek(); err != nil {
+			return err
+		} else if b != '"' {
+			return invalid("a key was expected in the plan, not %q", b)
+		}
+		if err := s.decode(&key); err != nil {
+			return err
+		}
+		if err := s.expect(':'); err != nil {
+			return err
+		}
+		return each(key)
+	})
+}
+
+// list calls each for every element of the list that comes next, which each takes; null is an empty list.
+func (s *stream) list(each func() error) error { return s.members('[', ']', each) }
+
+func (s *stream) members(begin, end byte, each func() error) error {
+	b, err := s.peek()
+	if err != nil {
+		return err
+	}
+	if b == 'n' {
+		var null any
+		if err := s.decode(&null); err != nil {
+			return err
+		}
+		return nil
+	}
+	if err := s.expect(begin); err != nil {
+		return err
+	}
+	if b, err = s.peek(); err != nil {
+		return err
+	} else if b == end {
+		return s.expect(end)
+	}
+	for {
+		if err := each(); err != nil {
+			return err
+		}
+		if b, err = s.peek(); err != nil {
+			return err
+		} else if b == end {
+			return s.expect(end)
+		}
+		if err := s.expect(','); err != nil {
+			return err
+		}
+	}
+}
+
+// decode takes the next value.
+func (s *stream) decode(to any) error {
+	s.held, s.keep = s.held[:0], true
+	err := s.skip()
+	s.keep = false
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(s.held, to); err != nil {
+		return broken(err)
+	}
+	return nil
+}
+
+// skip passes over the next value.
+func (s *stream) skip() error {
+	if _, err := s.peek(); err != nil {
+		return err
+	}
+	s.open = s.open[:0]
+	scalar, inString, escaped := false, false, false
+	for {
+		chunk, err := s.chunk()
+		if err != nil {
+			if scalar && len(s.open) == 0 && errors.Is(err, io.EOF) {
+				return nil
+			}
+			return broken(err)
+		}
+		for i, b := range chunk {
+			if inString {
+				switch {
+				case escaped:
+					escaped = false
+				case b == '\\':
+					escaped = true
+				case b == '"':
+					inString = false
+					if len(s.open) == 0 {
+						return s.take(chunk[:i+1])
+					}
+				}
+				continue
+			}
+			switch b {
+			case '"':
+				if scalar {
+					return invalid("a value of the plan is broken off by a string")
+				}
+				inString = true
+			case '{', '[':
+				if scalar {
+					return invalid("a value of the plan is broken off by %q", b)
+				}
+				if s.open = append(s.open, b); len(s.open) > maxDepth {
+					return invalid("the plan nests deeper than %d levels", maxDepth)
+				}
+			case '}', ']':
+				if len(s.open) == 0 {
+					return s.takeScalar(chunk[:i], scalar, b)
+				}
+				if last := s.open[len(s.open)-1]; b != last+2 { // in ASCII a closing bracket is two after its opening one
+					return invalid("%q closes %q in the plan", b, last)
+				}
+				if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
+					return s.take(chunk[:i+1])
+				}
+			case ',', ':', ' ', '\t', '\r', '\n':
+				if len(s.open) == 0 {
+					return s.takeScalar(chunk[:i], scalar, b)
+				}
+			default:
+				scalar = scalar || len(s.open) == 0
+			}
+		}
+		if err := s.take(chunk); err != nil {
+			return err
+		}
+	}
+}
+
+// chunk returns what is buffered, at least one byte, without taking it.
+func (s *stream) chunk() ([]byte, error) {
+	if _, err := s.in.Peek(1); err != nil {
+		return nil, err
+	}
+	return s.in.Peek(s.in.Buffered())
+}
+
+// take takes what chunk showed, or the beginning of it.
+func (s *stream) take(part []byte) error {
+	if s.keep {
+		s.held = append(s.held, part...)
+	}
+	_, err := s.in.Discard(len(part))
+	return err
+}
+
+func (s *stream) takeScalar(part []byte, scalar bool, next byte) error {
+	if !scalar {
+		return invalid("a value was expected in the plan, not %q", next)
+	}
+	return s.take(part)
+}
+
+// broken tells JSON that is wrong from a reader that failed.
+func broken(err error) error {
+	var ours *upgrade.Error
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &ours):
+		return err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return invalid("the plan's JSON ends early")
+	case errors.As(err, &syntax), errors.As(err, &kind):
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan", Cause: err}
+	}
+	return fmt.Errorf("read plan: %w", err)
+}
+
+func invalid(format string, args ...any) error {
+	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Errorf(format, args...).Error()}
+}
