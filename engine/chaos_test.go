@@ -34,7 +34,7 @@ func TestChaos(t *testing.T) {
 	}
 	deliveries, kills := 60, 12
 	if os.Getenv(soakKey) == "1" {
-		deliveries, kills = 1000, 150
+		deliveries, kills = 500, 150
 	}
 	seed := rand.Uint64()
 	if text := os.Getenv(seedKey); text != "" {

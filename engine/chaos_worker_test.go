@@ -188,7 +188,7 @@ func (w *worker) phase(ctx context.Context, work *engine.Work, run *upgrade.Run,
 		upgrade.PhaseChecking: upgrade.PhaseUnlocking, upgrade.PhaseUnlocking: upgrade.PhaseUnlocked,
 		upgrade.PhaseUnlocked: upgrade.PhasePromoted, upgrade.PhaseInterrupted: upgrade.PhaseFailed,
 	}[run.Phase]
-	switch run.Phase {
+	switch run.Phase { //nolint:exhaustive // the other phases only move on
 	case upgrade.PhaseJudging:
 		step.Applies = []upgrade.Apply{w.apply(run, upgrade.ApplyIntended)}
 		step.Next = upgrade.Go() // the next step is another claim's

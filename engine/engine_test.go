@@ -44,7 +44,7 @@ func TestWalksAJobToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var calls []time.Duration
-		b := run(t, func(_ context.Context, w *engine.Work) (upgrade.Step, error) {
+		b := run(t, func(context.Context, *engine.Work) (upgrade.Step, error) {
 			calls = append(calls, time.Since(began))
 			step := upgrade.Step{Events: []upgrade.Event{{Text: fmt.Sprint(len(calls))}}}
 			switch len(calls) {
@@ -94,11 +94,13 @@ func TestLongWorkKeepsItsLease(t *testing.T) {
 
 func TestParallelIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var now, most, done atomic.Int32
+		var now, done atomic.Int32
+		var mu sync.Mutex
+		most := int32(0)
 		b := run(t, func(context.Context, *engine.Work) (upgrade.Step, error) {
-			n := now.Add(1)
-			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-			}
+			mu.Lock()
+			most = max(most, now.Add(1))
+			mu.Unlock()
 			time.Sleep(time.Minute)
 			now.Add(-1)
 			done.Add(1)
@@ -109,8 +111,8 @@ func TestParallelIsBounded(t *testing.T) {
 		}
 		time.Sleep(4*time.Minute + time.Millisecond) // a place that is freed is taken at once
 		b.stop()
-		if most.Load() != 3 || done.Load() != 10 {
-			t.Fatalf("%d at once, %d done; want 3 and 10", most.Load(), done.Load())
+		if most != 3 || done.Load() != 10 {
+			t.Fatalf("%d at once, %d done; want 3 and 10", most, done.Load())
 		}
 	})
 }

@@ -229,13 +229,18 @@ func (r *records) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// count returns how many lines have the message.
+// count returns how many lines have the message, or give it as what a job was given back because of.
 func (r *records) count(message string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
 	for _, record := range r.all {
-		if record.Message == message {
+		found := record.Message == message
+		record.Attrs(func(a slog.Attr) bool {
+			found = found || a.Key == "because" && a.Value.String() == message
+			return true
+		})
+		if found {
 			n++
 		}
 	}

@@ -16,19 +16,19 @@ const (
 	rushes  = 5               // how often something that was moved is looked at again at once
 )
 
-// judge says how long to wait before the next try, and how the log tells it.
-func (e *Engine) judge(ctx context.Context, attempt int, err error) (wait time.Duration, level slog.Level, message string) {
+// judge says how long to wait before the next try, and what the log calls it.
+func (e *Engine) judge(ctx context.Context, attempt int, err error) (wait time.Duration, level slog.Level, what string) {
 	switch {
 	case ctx.Err() != nil: // whatever the error says, it comes of the work being cut off
-		return 0, slog.LevelInfo, "job put off"
+		return 0, slog.LevelInfo, "cut off"
 	case errors.Is(err, errPanic):
-		return e.backoff(attempt, err), slog.LevelError, "handler panicked"
+		return e.backoff(attempt, err), slog.LevelError, "panicked"
 	case upgrade.CodeOf(err) == upgrade.CodeStale && attempt < rushes:
-		return 0, slog.LevelInfo, "job looked at again"
+		return 0, slog.LevelInfo, "moved meanwhile"
 	case upgrade.CodeOf(err) == upgrade.CodeStale || upgrade.Transient(err):
-		return e.backoff(attempt, err), slog.LevelWarn, "job retried"
+		return e.backoff(attempt, err), slog.LevelWarn, "may pass"
 	}
-	return longest, slog.LevelError, "job failed"
+	return longest, slog.LevelError, "failed"
 }
 
 // backoff returns the wait after so many tries: 1 s, 2 s, 4 s … up to the longest, spread, but not less

@@ -44,7 +44,7 @@ func TestStop(t *testing.T) {
 				if job := b.jobs[id]; !test.check(job) || job.Fence != 1 {
 					t.Fatalf("left %+v", job)
 				}
-				if test.err != nil && (b.log.count("job put off") != 1 || b.retries[0].After(time.Now())) {
+				if test.err != nil && (b.log.count("cut off") != 1 || b.retries[0].After(time.Now())) {
 					t.Fatal("the next process has to wait, or nobody said so")
 				}
 			})

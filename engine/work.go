@@ -112,9 +112,9 @@ func (w *Work) call(ctx context.Context) (step upgrade.Step, err error) {
 // giveBack puts the job back for later and says so in the log, once.
 func (w *Work) giveBack(ctx context.Context, err error) {
 	e := w.engine
-	wait, level, message := e.judge(ctx, w.Job.Attempt, err)
-	attrs := []slog.Attr{slog.String("job", string(w.Job.ID)), slog.Int("attempt", w.Job.Attempt), slog.Duration("wait", wait), slog.Any("err", err)}
-	e.Log.LogAttrs(ctx, level, message, attrs...)
+	wait, level, what := e.judge(ctx, w.Job.Attempt, err)
+	e.Log.LogAttrs(ctx, level, "job given back", slog.String("because", what), slog.String("job", string(w.Job.ID)),
+		slog.Int("attempt", w.Job.Attempt), slog.Duration("wait", wait), slog.Any("err", err))
 
 	at := e.Clock.Now().Add(wait)
 	// Until it is given back: heartbeats keep the lease, so a job that is only dropped would never run.

@@ -61,9 +61,9 @@ func sqliteWriter(path string) string {
 func sqliteReader(path string) string { return sqliteDSN(path, "", "query_only(1)") }
 
 func sqliteDSN(path, param string, pragmas ...string) string {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + param
-	for _, pragma := range append([]string{"busy_timeout(10000)", "journal_mode(WAL)"}, pragmas...) {
-		dsn += "&_pragma=" + pragma
+	params := []string{param, "_pragma=busy_timeout(10000)", "_pragma=journal_mode(WAL)"}
+	for _, pragma := range pragmas {
+		params = append(params, "_pragma="+pragma)
 	}
-	return dsn
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(params, "&")
 }

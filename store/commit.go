@@ -12,8 +12,8 @@ import (
 // Commit writes everything that one piece of work changes, in one transaction under the job's fence,
 // or nothing of it. now is world time, stamped where At, CreatedAt or the Since of a new phase is zero.
 //
-// Besides what the step says, it keeps these rules: a run whose phase changes wakes its status job and
-// the job of every queued run; a started run gets both jobs and an EventCreated; requests and answers
+// Besides what the step says, it keeps these rules: a run whose phase changes wakes its status job and,
+// unless it goes on in its slot, the job of every queued run; a started run gets both jobs and an EventCreated; requests and answers
 // wake those whom they concern. A change of phase, a new reason to wait, an added answer and a request
 // are told to the journal even if the step has no event for them.
 //
@@ -51,8 +51,8 @@ type commit struct {
 	started []upgrade.RunID // ids of step.Starts
 	journal []upgrade.Event // what is appended at the end
 	wakes   []upgrade.JobID
-	moved   bool // a run changed its phase
-	due     bool // some job became due
+	moved   []upgrade.StackName // stacks of which a run changed its phase so that others may go
+	due     bool                // some job became due
 }
 
 func (c *commit) all() error {
@@ -122,21 +122,31 @@ func (c *commit) writeDelivery() error {
 
 // wakeAll wakes what the step names and what follows from it.
 func (c *commit) wakeAll() error {
-	if c.moved {
-		// They look whether their slot, or the stack that they come after, is free now. The job at
-		// work knows what it did itself.
-		n, err := c.exec(c.ctx, wakeWhere+`id <> $1 AND id IN (SELECT 'run/' || CAST(id AS TEXT) FROM runs WHERE phase = $2)`,
-			string(c.job.ID), string(upgrade.PhaseQueued))
-		if err != nil {
-			return fmt.Errorf("wake queued runs: %w", err)
+	for _, stack := range c.moved {
+		if err := c.wakeQueued(stack); err != nil {
+			return err
 		}
-		c.due = c.due || n > 0
 	}
 	ids := slices.Concat(c.wakes, c.step.Wake)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	c.due = c.due || len(ids) > 0
 	return wake(c.ctx, c.tx, ids...)
+}
+
+// wakeQueued wakes the job of every queued run but the one at work, which knows what it did itself: they
+// look whether their slot, or the stack that they come after, is free now. Those of the stack itself
+// go first; the others, of which most look in vain, stand behind everything that is due already.
+func (c *commit) wakeQueued(stack upgrade.StackName) error {
+	const which = `id <> $1 AND id IN (SELECT 'run/' || CAST(id AS TEXT) FROM runs WHERE phase = $2 AND stack`
+	for _, query := range []string{wakeWhere + which + ` = $3)`, wakeLateWhere + which + ` <> $3)`} {
+		n, err := c.exec(c.ctx, query, string(c.job.ID), string(upgrade.PhaseQueued), string(stack))
+		if err != nil {
+			return fmt.Errorf("wake queued runs: %w", err)
+		}
+		c.due = c.due || n > 0
+	}
+	return nil
 }
 
 // release does with the job what the step's Next says. A job that was woken since it was claimed does

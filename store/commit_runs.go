@@ -153,7 +153,9 @@ func (c *commit) writeRun(run *upgrade.Run) error {
 		if run.Since.IsZero() || run.Since.Equal(old.Since) {
 			run.Since = c.now
 		}
-		c.moved = true
+		if !old.Phase.HoldsSlot() || !run.Phase.HoldsSlot() || old.Phase.Live() != run.Phase.Live() {
+			c.moved = append(c.moved, run.Stack) // within its slot it is in the same runs' way as before
+		}
 		c.wakes = append(c.wakes, upgrade.JobForStatus(run.ID))
 	}
 	doc, err := encode(docOfRun(run))

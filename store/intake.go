@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -73,45 +72,22 @@ type inbox struct {
 	queue   chan *delivered
 	closing chan struct{}
 	ended   chan struct{}
-	stop    func() error
-
-	lockNumber, setNumber, lockJob, setJob, insert, insertJob *sql.Stmt
+	stop    func() // waits until what is queued is written; may be called twice
 }
 
-func newInbox(ctx context.Context, s *Store) (*inbox, error) {
+// newInbox starts an inbox. ctx must not end: callers come and go, and the others still want theirs
+// written.
+func newInbox(ctx context.Context, s *Store) *inbox {
 	in := &inbox{
 		store: s, queue: make(chan *delivered, batch),
 		closing: make(chan struct{}), ended: make(chan struct{}),
 	}
-	// Writing a counter to itself locks its row, so that the numbers of this transaction are its own.
-	for _, p := range []struct {
-		stmt  **sql.Stmt
-		query string
-	}{
-		{&in.lockNumber, `UPDATE counters SET value = value WHERE name = 'delivery' RETURNING value`},
-		{&in.setNumber, `UPDATE counters SET value = $1 WHERE name = 'delivery'`},
-		{&in.lockJob, `UPDATE counters SET value = value WHERE name = 'job' RETURNING value`},
-		{&in.setJob, `UPDATE counters SET value = $1 WHERE name = 'job'`},
-		{&in.insert, `INSERT INTO deliveries (number, id, event, received_at, hint, fate, reason, runs, coding, body)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`},
-		{&in.insertJob, insertJob},
-	} {
-		var err error
-		if *p.stmt, err = s.write.PrepareContext(ctx, s.dialect.sql(p.query)); err != nil {
-			return nil, fmt.Errorf("prepare the intake: %w", err)
-		}
-	}
-	in.stop = sync.OnceValue(func() error {
+	in.stop = sync.OnceFunc(func() {
 		close(in.closing)
 		<-in.ended
-		var errs []error
-		for _, stmt := range []*sql.Stmt{in.lockNumber, in.setNumber, in.lockJob, in.setJob, in.insert, in.insertJob} {
-			errs = append(errs, stmt.Close())
-		}
-		return errors.Join(errs...)
 	})
-	go in.loop()
-	return in, nil
+	go in.loop(ctx)
+	return in
 }
 
 // put hands one delivery over and waits until it is on the disk.
@@ -143,17 +119,17 @@ func errClosed() error {
 }
 
 // loop writes groups until the inbox is stopped, and then what is still queued.
-func (in *inbox) loop() {
+func (in *inbox) loop(ctx context.Context) {
 	defer close(in.ended)
 	for {
 		select {
 		case first := <-in.queue:
-			in.flush(in.gather(first))
+			in.flush(ctx, in.gather(first))
 		case <-in.closing:
 			for {
 				select {
 				case first := <-in.queue:
-					in.flush(in.gather(first))
+					in.flush(ctx, in.gather(first))
 				default:
 					return
 				}
@@ -177,11 +153,8 @@ func (in *inbox) gather(first *delivered) []*delivered {
 }
 
 // flush writes a group and tells each of its callers.
-func (in *inbox) flush(group []*delivered) {
-	// Its callers may have gone; the others still want theirs written.
-	err := in.store.update(context.Background(), "write deliveries", func(t tx) error {
-		return in.insertAll(t, group)
-	})
+func (in *inbox) flush(ctx context.Context, group []*delivered) {
+	err := in.store.update(ctx, "write deliveries", func(t tx) error { return insertAll(ctx, t, group) })
 	for _, item := range group {
 		item.err = err
 		close(item.done)
@@ -191,20 +164,27 @@ func (in *inbox) flush(group []*delivered) {
 	}
 }
 
-func (in *inbox) insertAll(t tx, group []*delivered) error {
-	began, ok := t.q.(*sql.Tx)
-	if !ok {
-		return errors.New("the intake needs a transaction of its own")
+func insertAll(ctx context.Context, t tx, group []*delivered) (err error) {
+	insert, err := t.q.PrepareContext(ctx, t.d.sql(`INSERT INTO deliveries
+		(number, id, event, received_at, hint, fate, reason, runs, coding, body)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`))
+	if err != nil {
+		return err
 	}
-	ctx := context.Background() // statements of a group are not given up one by one
-	stmt := func(p *sql.Stmt) *sql.Stmt { return began.StmtContext(ctx, p) }
-	insert, insertJob := stmt(in.insert), stmt(in.insertJob)
-	var number, job int64
-	if err := stmt(in.lockNumber).QueryRowContext(ctx).Scan(&number); err != nil {
-		return fmt.Errorf("number the deliveries: %w", err)
+	defer func() { err = errors.Join(err, insert.Close()) }()
+	insertJob, err := t.q.PrepareContext(ctx, t.d.sql(insertJob))
+	if err != nil {
+		return err
 	}
-	if err := stmt(in.lockJob).QueryRowContext(ctx).Scan(&job); err != nil {
-		return fmt.Errorf("number the jobs: %w", err)
+	defer func() { err = errors.Join(err, insertJob.Close()) }()
+
+	number, err := t.lock(ctx, "delivery")
+	if err != nil {
+		return err
+	}
+	job, err := t.lock(ctx, "job")
+	if err != nil {
+		return err
 	}
 	for _, item := range group {
 		res, err := insert.ExecContext(ctx, append([]any{number + 1}, item.args...)...)
@@ -215,20 +195,14 @@ func (in *inbox) insertAll(t tx, group []*delivered) error {
 		if err != nil {
 			return err
 		}
-		item.fresh = n == 1
-		if !item.fresh {
+		if item.fresh = n == 1; !item.fresh {
 			continue
 		}
-		number++
-		job++
+		number, job = number+1, job+1
 		id := upgrade.JobFor(upgrade.JobIntake, item.id)
 		if _, err := insertJob.ExecContext(ctx, string(id), job, string(upgrade.JobIntake), item.id, int64(0)); err != nil {
 			return fmt.Errorf("insert job %s: %w", id, err)
 		}
 	}
-	if _, err := stmt(in.setNumber).ExecContext(ctx, number); err != nil {
-		return err
-	}
-	_, err := stmt(in.setJob).ExecContext(ctx, job)
-	return err
+	return errors.Join(t.set(ctx, "delivery", number), t.set(ctx, "job", job))
 }

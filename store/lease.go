@@ -50,12 +50,12 @@ func (s *Store) Heartbeat(ctx context.Context, worker string, lease time.Duratio
 // Nudged returns the jobs that the worker holds and that were woken since their claim. Each wake-up is
 // told once.
 func (s *Store) Nudged(ctx context.Context, worker string) ([]upgrade.JobID, error) {
-	var any bool
+	var woken bool
 	err := s.view(ctx, "look for wake-ups", func(t tx) error {
 		// Asked far more often than there is an answer: it must not stand in the writer's queue.
-		return t.row(ctx, `SELECT EXISTS (SELECT 1 FROM jobs WHERE owner = $1 AND owner <> '' AND wakes > told)`, worker).Scan(&any)
+		return t.row(ctx, `SELECT EXISTS (SELECT 1 FROM jobs WHERE owner = $1 AND owner <> '' AND wakes > told)`, worker).Scan(&woken)
 	})
-	if err != nil || !any {
+	if err != nil || !woken {
 		return nil, err
 	}
 	var ids []upgrade.JobID
@@ -173,8 +173,13 @@ func wake(ctx context.Context, t tx, ids ...upgrade.JobID) error {
 	return nil
 }
 
-const wakeWhere = `UPDATE jobs SET wakes = wakes + 1, ended = 0, wake_at = 0,
-	queued_at = CASE WHEN wake_at = 0 AND ended = 0 THEN queued_at ELSE {now} END WHERE `
+const (
+	wakeWhere = `UPDATE jobs SET wakes = wakes + 1, ended = 0, wake_at = 0,
+		queued_at = CASE WHEN wake_at = 0 AND ended = 0 THEN queued_at ELSE {now} END WHERE `
+	// wakeLateWhere is the same for jobs that let others go first for a second.
+	wakeLateWhere = `UPDATE jobs SET wakes = wakes + 1, ended = 0, wake_at = 0,
+		queued_at = CASE WHEN wake_at = 0 AND ended = 0 THEN queued_at ELSE {now} + 1000 END WHERE `
+)
 
 // makeJob makes a job unless it is there.
 func makeJob(ctx context.Context, t tx, id upgrade.JobID, wakeAt int64) error {

@@ -19,7 +19,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS //nolint:gochecknoglobals // go:embed has no other form
+var migrations embed.FS
 
 // readers is how many pages and requests may read at once.
 const readers = 4
@@ -93,9 +93,7 @@ func (s *Store) start(ctx context.Context, path string) error {
 	}
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-	if s.inbox, err = newInbox(ctx, s); err != nil {
-		return err
-	}
+	s.inbox = newInbox(context.WithoutCancel(ctx), s)
 	return s.Ping(ctx)
 }
 
@@ -162,7 +160,7 @@ func (s *Store) Close() error { return s.close() }
 func (s *Store) shut() error {
 	var errs []error
 	if s.inbox != nil {
-		errs = append(errs, s.inbox.stop())
+		s.inbox.stop()
 	}
 	for _, pool := range []*sql.DB{s.read, s.write} {
 		if pool != nil {

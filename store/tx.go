@@ -10,16 +10,9 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// querier is a transaction or a pool.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // tx is one transaction in one dialect.
 type tx struct {
-	q querier
+	q *sql.Tx
 	d dialect
 }
 
@@ -38,23 +31,20 @@ func (t tx) row(ctx context.Context, query string, args ...any) *sql.Row {
 }
 
 // list runs a query and scans each of its rows.
-func list[T any](ctx context.Context, t tx, scan func(scan func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+func list[T any](ctx context.Context, t tx, scan func(scan func(...any) error) (T, error), query string, args ...any) (all []T, err error) {
 	rows, err := t.q.QueryContext(ctx, t.d.sql(query), args...)
 	if err != nil {
 		return nil, err
 	}
-	var all []T
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		one, err := scan(rows.Scan)
 		if err != nil {
-			return nil, errors.Join(err, rows.Close())
+			return nil, err
 		}
 		all = append(all, one)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return nil, err
-	}
-	return all, nil
+	return all, rows.Err()
 }
 
 // take reserves n numbers of a counter and returns the first. The counter's row stays locked to the
@@ -66,6 +56,21 @@ func (t tx) take(ctx context.Context, counter string, n int) (int64, error) {
 		return 0, fmt.Errorf("count on %s: %w", counter, err)
 	}
 	return last - int64(n) + 1, nil
+}
+
+// lock locks a counter's row to the end of the transaction and returns its last number; set sets it.
+func (t tx) lock(ctx context.Context, counter string) (last int64, err error) {
+	if err := t.row(ctx, `UPDATE counters SET value = value WHERE name = $1 RETURNING value`, counter).Scan(&last); err != nil {
+		return 0, fmt.Errorf("count on %s: %w", counter, err)
+	}
+	return last, nil
+}
+
+func (t tx) set(ctx context.Context, counter string, last int64) error {
+	if _, err := t.exec(ctx, `UPDATE counters SET value = $1 WHERE name = $2`, last, counter); err != nil {
+		return fmt.Errorf("count on %s: %w", counter, err)
+	}
+	return nil
 }
 
 // update runs fn in a transaction that writes. It must not wait for anything but the database.

@@ -22,7 +22,7 @@ func fillValue(t *testing.T, v reflect.Value, name string, n *int) {
 		v.Set(reflect.ValueOf(at))
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the rest is refused
 	case reflect.String:
 		v.SetString(name + " " + time.Duration(*n).String())
 	case reflect.Bool:

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,8 +14,8 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func intakeTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func intakeTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"delivery_five_times_at_once":       testDeliveryTwice,
 		"delivery_reads_back":               testDeliveryReadsBack,
 		"delivery_of_any_bytes":             testDeliveryBytes,
@@ -37,7 +38,8 @@ func (b *bench) deliver(t *testing.T, id upgrade.DeliveryID) bool {
 	return fresh
 }
 
-func testDeliveryTwice(t *testing.T, b *bench) {
+func testDeliveryTwice(b *bench) {
+	t := b.t
 	var fresh atomic.Int32
 	var all sync.WaitGroup
 	for range 5 {
@@ -61,7 +63,8 @@ func testDeliveryTwice(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliveryReadsBack(t *testing.T, b *bench) {
+func testDeliveryReadsBack(b *bench) {
+	t := b.t
 	want := upgrade.Delivery{}
 	fill(t, &want)
 	want.ReceivedAt = b.now
@@ -80,7 +83,8 @@ func testDeliveryReadsBack(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliveryBytes(t *testing.T, b *bench) {
+func testDeliveryBytes(b *bench) {
+	t := b.t
 	for name, body := range map[upgrade.DeliveryID][]byte{
 		"empty": {}, "nul": []byte("a\x00b"), "not_utf8": {0xff, 0xfe, 'x'}, "utf8": []byte("größer €"),
 		"large": []byte(strings.Repeat("0123456789", 300_000)),
@@ -95,7 +99,8 @@ func testDeliveryBytes(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliveryFate(t *testing.T, b *bench) {
+func testDeliveryFate(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	job := b.take(t, "intake/d")
 	b.must(t, job, upgrade.Step{
@@ -113,7 +118,8 @@ func testDeliveryFate(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Delivery: &upgrade.Delivery{ID: "unheard-of"}}), upgrade.CodeNotFound)
 }
 
-func testDeliveryNumbers(t *testing.T, b *bench) {
+func testDeliveryNumbers(b *bench) {
+	t := b.t
 	const many = 200
 	var all sync.WaitGroup
 	for i := range many {
@@ -146,17 +152,20 @@ func testDeliveryNumbers(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliveryWithoutID(t *testing.T, b *bench) {
+func testDeliveryWithoutID(b *bench) {
+	t := b.t
 	_, err := b.Deliver(t.Context(), upgrade.Delivery{Body: []byte("x")})
 	refused(t, err, upgrade.CodeInvalid)
 }
 
-func testDeliveryUnknown(t *testing.T, b *bench) {
+func testDeliveryUnknown(b *bench) {
+	t := b.t
 	_, err := b.Delivery(t.Context(), "unheard-of")
 	refused(t, err, upgrade.CodeNotFound)
 }
 
-func testDeliveryAfterClose(t *testing.T, b *bench) {
+func testDeliveryAfterClose(b *bench) {
+	t := b.t
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,14 +174,15 @@ func testDeliveryAfterClose(t *testing.T, b *bench) {
 }
 
 // testCloseInTheAir closes the store while deliveries come in: what was acknowledged must be there.
-func testCloseInTheAir(t *testing.T, b *bench) {
+func testCloseInTheAir(b *bench) {
+	t := b.t
 	var acked sync.Map
 	var all sync.WaitGroup
 	for w := range 16 {
 		all.Go(func() {
 			for i := 0; ; i++ {
 				id := upgrade.DeliveryID(fmt.Sprintf("%d-%d", w, i))
-				if _, err := b.Deliver(background(t), upgrade.Delivery{ID: id, ReceivedAt: b.now}); err != nil {
+				if _, err := b.Deliver(context.WithoutCancel(t.Context()), upgrade.Delivery{ID: id, ReceivedAt: b.now}); err != nil {
 					return
 				}
 				acked.Store(id, true)
@@ -199,7 +209,8 @@ func testCloseInTheAir(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliverySignals(t *testing.T, b *bench) {
+func testDeliverySignals(b *bench) {
+	t := b.t
 	ticked(b.Woken())
 	b.deliver(t, "d")
 	if !ticked(b.Woken()) {

@@ -46,6 +46,7 @@ func deliverForEver(t *testing.T, url string) {
 // testKill kills a process in the middle of deliveries, several times: whatever it acknowledged must be
 // there, each with its job.
 func testKill(t *testing.T, url string) {
+	t.Helper()
 	const rounds, each = 3, 400
 	var promised []string
 	for range rounds {

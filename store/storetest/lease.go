@@ -10,8 +10,8 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func leaseTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func leaseTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"claim_longest_waiting_first":        testClaimOrder,
 		"claim_is_exclusive":                 testClaimExclusive,
 		"claim_only_when_due":                testClaimDue,
@@ -56,7 +56,8 @@ func pause(t *testing.T, d time.Duration) {
 	}
 }
 
-func testClaimOrder(t *testing.T, b *bench) {
+func testClaimOrder(b *bench) {
+	t := b.t
 	for i := range 12 {
 		b.deliver(t, upgrade.DeliveryID(fmt.Sprint(i)))
 	}
@@ -80,7 +81,8 @@ func testClaimOrder(t *testing.T, b *bench) {
 	}
 }
 
-func testClaimExclusive(t *testing.T, b *bench) {
+func testClaimExclusive(b *bench) {
+	t := b.t
 	const jobs = 60
 	for i := range jobs {
 		b.deliver(t, upgrade.DeliveryID(fmt.Sprint(i)))
@@ -115,7 +117,8 @@ func testClaimExclusive(t *testing.T, b *bench) {
 	}
 }
 
-func testClaimDue(t *testing.T, b *bench) {
+func testClaimDue(b *bench) {
+	t := b.t
 	b.ensure(t, "periodic/later", b.now.Add(time.Hour))
 	b.none(t)
 	b.now = b.now.Add(time.Hour - time.Millisecond)
@@ -124,7 +127,8 @@ func testClaimDue(t *testing.T, b *bench) {
 	b.take(t, "periodic/later")
 }
 
-func testLeaseOver(t *testing.T, b *bench) {
+func testLeaseOver(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	before := b.claimShort(t)
 	after, ok := b.claim(t)
@@ -133,13 +137,15 @@ func testLeaseOver(t *testing.T, b *bench) {
 	}
 }
 
-func testClaimNameless(t *testing.T, b *bench) {
+func testClaimNameless(b *bench) {
+	t := b.t
 	if _, _, err := b.Claim(t.Context(), "", lease, b.now); err == nil {
 		t.Fatal("a worker without a name holds a job")
 	}
 }
 
-func testFence(t *testing.T, b *bench) {
+func testFence(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	b.settle(t)
 	b.deliver(t, "d")
@@ -156,7 +162,8 @@ func testFence(t *testing.T, b *bench) {
 	b.none(t)
 }
 
-func testHeartbeat(t *testing.T, b *bench) {
+func testHeartbeat(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	job, _, err := b.Claim(t.Context(), "w", 200*time.Millisecond, b.now)
 	if err != nil {
@@ -177,7 +184,8 @@ func testHeartbeat(t *testing.T, b *bench) {
 	b.take(t, "intake/d")
 }
 
-func testReleased(t *testing.T, b *bench) {
+func testReleased(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	job := b.take(t, "intake/d")
 	b.must(t, job, upgrade.Step{})
@@ -186,7 +194,8 @@ func testReleased(t *testing.T, b *bench) {
 	refused(t, b.Retry(t.Context(), job, b.now), upgrade.CodeStale)
 }
 
-func testRetry(t *testing.T, b *bench) {
+func testRetry(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	for attempt := range 3 {
 		job := b.take(t, "intake/d")
@@ -201,7 +210,8 @@ func testRetry(t *testing.T, b *bench) {
 	}
 }
 
-func testAttemptReset(t *testing.T, b *bench) {
+func testAttemptReset(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	if err := b.Retry(t.Context(), b.take(t, "intake/d"), b.now); err != nil {
 		t.Fatal(err)
@@ -212,7 +222,8 @@ func testAttemptReset(t *testing.T, b *bench) {
 	}
 }
 
-func testNextWake(t *testing.T, b *bench) {
+func testNextWake(b *bench) {
+	t := b.t
 	next := func(want time.Time, wantOK bool) {
 		t.Helper()
 		if at, ok, err := b.NextWake(t.Context()); err != nil || ok != wantOK || !at.Equal(want) {
@@ -233,7 +244,8 @@ func testNextWake(t *testing.T, b *bench) {
 	next(time.Time{}, false)
 }
 
-func testRecover(t *testing.T, b *bench) {
+func testRecover(b *bench) {
+	t := b.t
 	b.deliver(t, "d")
 	job := b.take(t, "intake/d")
 	n, err := b.Recover(t.Context())
@@ -247,7 +259,8 @@ func testRecover(t *testing.T, b *bench) {
 	b.take(t, "periodic/pen")
 }
 
-func testEnsure(t *testing.T, b *bench) {
+func testEnsure(b *bench) {
+	t := b.t
 	for _, id := range []upgrade.JobID{"run/1", "intake/x", "periodic", "periodic/", "", "other/x"} {
 		refused(t, b.Ensure(t.Context(), id, b.now), upgrade.CodeInvalid)
 	}
@@ -269,7 +282,8 @@ func testEnsure(t *testing.T, b *bench) {
 	}
 }
 
-func testRoundUp(t *testing.T, b *bench) {
+func testRoundUp(b *bench) {
+	t := b.t
 	at := b.now.Add(10*time.Millisecond + time.Microsecond)
 	b.deliver(t, "d")
 	b.must(t, b.take(t, "intake/d"), upgrade.Step{Next: upgrade.Park(at)})

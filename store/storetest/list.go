@@ -3,13 +3,12 @@ package storetest
 import (
 	"fmt"
 	"slices"
-	"testing"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func listTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func listTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"list_runs_by_filter":       testRunFilter,
 		"list_runs_by_page":         testRunPages,
 		"list_events_by_page":       testEventPages,
@@ -19,7 +18,8 @@ func listTests() map[string]func(*testing.T, *bench) {
 	}
 }
 
-func testRunFilter(t *testing.T, b *bench) {
+func testRunFilter(b *bench) {
+	t := b.t
 	one := b.start(t, "a", "t1")
 	b.start(t, "a", "t2")
 	b.start(t, "b", "t1")
@@ -60,7 +60,8 @@ func testRunFilter(t *testing.T, b *bench) {
 	}
 }
 
-func testRunPages(t *testing.T, b *bench) {
+func testRunPages(b *bench) {
+	t := b.t
 	for i := range 60 {
 		b.must(t, b.pen, upgrade.Step{Starts: []upgrade.Run{{ProjectID: 7, Stack: "s", Environment: "staging", Tree: upgrade.Tree(fmt.Sprint(i))}}})
 	}
@@ -79,7 +80,8 @@ func testRunPages(t *testing.T, b *bench) {
 	}
 }
 
-func testEventPages(t *testing.T, b *bench) {
+func testEventPages(b *bench) {
+	t := b.t
 	b.start(t, "a", "t")
 	b.start(t, "b", "t")
 	var notes []upgrade.Event
@@ -112,7 +114,8 @@ func testEventPages(t *testing.T, b *bench) {
 	}
 }
 
-func testDeliveryFilter(t *testing.T, b *bench) {
+func testDeliveryFilter(b *bench) {
+	t := b.t
 	for _, id := range []upgrade.DeliveryID{"1", "2", "3"} {
 		b.deliver(t, id)
 	}
@@ -140,7 +143,8 @@ func testDeliveryFilter(t *testing.T, b *bench) {
 	}
 }
 
-func testManyAnswers(t *testing.T, b *bench) {
+func testManyAnswers(b *bench) {
+	t := b.t
 	for i := range upgrade.RunID(5) {
 		b.start(t, "s", upgrade.Tree(i.String()))
 		b.must(t, b.pen, upgrade.Step{Answers: map[upgrade.RunID][]upgrade.Answer{i + 1: {
@@ -159,7 +163,8 @@ func testManyAnswers(t *testing.T, b *bench) {
 	}
 }
 
-func testPing(t *testing.T, b *bench) {
+func testPing(b *bench) {
+	t := b.t
 	if err := b.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}

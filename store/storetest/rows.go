@@ -1,15 +1,13 @@
 package storetest
 
 import (
-	"testing"
-
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func rowTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func rowTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"results_read_back":              testResults,
 		"applies_read_back":              testApplies,
 		"apply_of_one_plan_once":         testApplyTwice,
@@ -24,7 +22,8 @@ func rowTests() map[string]func(*testing.T, *bench) {
 	}
 }
 
-func testResults(t *testing.T, b *bench) {
+func testResults(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	want := make([]upgrade.Result, 3)
 	for i := range want {
@@ -47,7 +46,8 @@ func testResults(t *testing.T, b *bench) {
 	}
 }
 
-func testApplies(t *testing.T, b *bench) {
+func testApplies(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	want := upgrade.Apply{}
 	fill(t, &want)
@@ -62,7 +62,8 @@ func testApplies(t *testing.T, b *bench) {
 	}
 }
 
-func testApplyTwice(t *testing.T, b *bench) {
+func testApplyTwice(b *bench) {
+	t := b.t
 	one, two := b.start(t, "s", "t1"), b.start(t, "s", "t2")
 	b.must(t, b.pen, upgrade.Step{Applies: []upgrade.Apply{{Run: one.ID, N: 1, FileDigest: "d"}}})
 	for name, apply := range map[string]upgrade.Apply{
@@ -76,7 +77,8 @@ func testApplyTwice(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Applies: []upgrade.Apply{{Run: two.ID, N: 1}}}), upgrade.CodeInternal)
 }
 
-func testApplyOver(t *testing.T, b *bench) {
+func testApplyOver(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	apply := upgrade.Apply{Run: run.ID, N: 1, FileDigest: "d", State: upgrade.ApplyLost}
 	b.must(t, b.pen, upgrade.Step{Applies: []upgrade.Apply{apply}})
@@ -86,7 +88,8 @@ func testApplyOver(t *testing.T, b *bench) {
 	}
 }
 
-func testLastApply(t *testing.T, b *bench) {
+func testLastApply(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	last := func(want string) {
 		t.Helper()
@@ -107,7 +110,8 @@ func testLastApply(t *testing.T, b *bench) {
 	last("b") // begun last, not written last
 }
 
-func testOrders(t *testing.T, b *bench) {
+func testOrders(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	want := upgrade.Order{}
 	fill(t, &want)
@@ -130,7 +134,8 @@ func testOrders(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Orders: []upgrade.Order{missing}}), upgrade.CodeNotFound)
 }
 
-func testOrderTwice(t *testing.T, b *bench) {
+func testOrderTwice(b *bench) {
+	t := b.t
 	run, other := b.start(t, "s", "t"), b.start(t, "s", "t2")
 	order := upgrade.Order{Upgrade: run.Upgrade, Run: run.ID, Hold: upgrade.Hold{Kind: upgrade.HoldPlayJob, Job: "gate"}, State: upgrade.OrderOpen}
 	b.must(t, b.pen, upgrade.Step{Orders: []upgrade.Order{order}})
@@ -149,7 +154,8 @@ func testOrderTwice(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Orders: []upgrade.Order{void}}), upgrade.CodeStale)
 }
 
-func testPosted(t *testing.T, b *bench) {
+func testPosted(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	want := upgrade.Posted{}
 	fill(t, &want)
@@ -163,7 +169,8 @@ func testPosted(t *testing.T, b *bench) {
 	}
 }
 
-func testRefs(t *testing.T, b *bench) {
+func testRefs(b *bench) {
+	t := b.t
 	want := upgrade.RefState{}
 	fill(t, &want)
 	want.Rev = 0
@@ -191,7 +198,8 @@ func testRefs(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Refs: []upgrade.RefState{{Key: upgrade.RefKey{ProjectID: 1, Ref: "new"}, Rev: 5}}}), upgrade.CodeStale)
 }
 
-func testBases(t *testing.T, b *bench) {
+func testBases(b *bench) {
+	t := b.t
 	want := upgrade.Base{}
 	fill(t, &want)
 	if _, ok, err := b.Base(t.Context(), want.Stack); ok || err != nil {
@@ -207,7 +215,8 @@ func testBases(t *testing.T, b *bench) {
 	}
 }
 
-func testUnknownRun(t *testing.T, b *bench) {
+func testUnknownRun(b *bench) {
+	t := b.t
 	for name, step := range map[string]upgrade.Step{
 		"result": {Results: []upgrade.Result{{Run: 99}}},
 		"apply":  {Applies: []upgrade.Apply{{Run: 99, N: 1, FileDigest: "d"}}},

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,8 +9,8 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func runTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func runTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"start_makes_run_and_jobs":          testStart,
 		"start_finds_the_upgrade":           testStartUpgrade,
 		"start_beside_a_live_run":           testStartBeside,
@@ -34,7 +33,8 @@ func runTests() map[string]func(*testing.T, *bench) {
 	}
 }
 
-func testStart(t *testing.T, b *bench) {
+func testStart(b *bench) {
+	t := b.t
 	want := upgrade.Run{}
 	fill(t, &want)
 	want.Phase = ""
@@ -61,7 +61,8 @@ func testStart(t *testing.T, b *bench) {
 	refused(t, err, upgrade.CodeNotFound)
 }
 
-func testStartUpgrade(t *testing.T, b *bench) {
+func testStartUpgrade(b *bench) {
+	t := b.t
 	a, c, other := b.start(t, "a", "t1"), b.start(t, "c", "t1"), b.start(t, "a", "t2")
 	if a.Upgrade != c.Upgrade || a.Upgrade == other.Upgrade {
 		t.Fatalf("upgrades %d, %d, %d: want the first two the same", a.Upgrade, c.Upgrade, other.Upgrade)
@@ -71,7 +72,8 @@ func testStartUpgrade(t *testing.T, b *bench) {
 	}
 }
 
-func testStartBeside(t *testing.T, b *bench) {
+func testStartBeside(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	again := upgrade.Step{Starts: []upgrade.Run{{ProjectID: 7, Stack: "s", Environment: "staging", Tree: "t"}}}
 	for _, phase := range []upgrade.Phase{
@@ -89,7 +91,8 @@ func testStartBeside(t *testing.T, b *bench) {
 	}
 }
 
-func testStartPhase(t *testing.T, b *bench) {
+func testStartPhase(b *bench) {
+	t := b.t
 	for _, run := range []upgrade.Run{
 		{ProjectID: 7, Stack: "s", Environment: "staging", Tree: "t", Phase: upgrade.PhaseUnlocked},
 		{ProjectID: 7, Stack: "s", Environment: "staging"},
@@ -100,7 +103,8 @@ func testStartPhase(t *testing.T, b *bench) {
 	}
 }
 
-func testRunReadsBack(t *testing.T, b *bench) {
+func testRunReadsBack(b *bench) {
+	t := b.t
 	before := b.start(t, "s", "t")
 	want := before
 	fill(t, &want)
@@ -114,7 +118,8 @@ func testRunReadsBack(t *testing.T, b *bench) {
 	}
 }
 
-func testStaleRev(t *testing.T, b *bench) {
+func testStaleRev(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	mine, theirs := run, run
 	theirs.Title = "theirs"
@@ -127,7 +132,8 @@ func testStaleRev(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Runs: []upgrade.Run{{ID: 99, Rev: 1}}}), upgrade.CodeNotFound)
 }
 
-func testPhaseOrder(t *testing.T, b *bench) {
+func testPhaseOrder(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	run.Phase = upgrade.PhaseUnlocked
 	refused(t, b.write(t, upgrade.Step{Runs: []upgrade.Run{run}}), upgrade.CodeInternal)
@@ -137,7 +143,8 @@ func testPhaseOrder(t *testing.T, b *bench) {
 }
 
 // testPhasePairs walks to each phase and tries to go from there to each other.
-func testPhasePairs(t *testing.T, b *bench) {
+func testPhasePairs(b *bench) {
+	t := b.t
 	paths := map[upgrade.Phase][]upgrade.Phase{upgrade.PhaseQueued: nil}
 	for open := []upgrade.Phase{upgrade.PhaseQueued}; len(open) > 0; open = open[1:] {
 		for _, next := range open[0].Next() {
@@ -162,7 +169,8 @@ func testPhasePairs(t *testing.T, b *bench) {
 	}
 }
 
-func testRunIdentity(t *testing.T, b *bench) {
+func testRunIdentity(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	for name, change := range map[string]func(*upgrade.Run){
 		"stack":       func(r *upgrade.Run) { r.Stack = "x" },
@@ -180,7 +188,8 @@ func testRunIdentity(t *testing.T, b *bench) {
 	}
 }
 
-func testSince(t *testing.T, b *bench) {
+func testSince(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	b.now = b.now.Add(time.Hour)
 	run = b.move(t, run, upgrade.PhasePreparing)
@@ -194,7 +203,8 @@ func testSince(t *testing.T, b *bench) {
 	}
 }
 
-func testBusy(t *testing.T, b *bench) {
+func testBusy(b *bench) {
+	t := b.t
 	first, second := b.start(t, "s", "t1"), b.start(t, "s", "t2")
 	first = b.move(t, first, upgrade.PhasePreparing)
 	second.Phase = upgrade.PhasePreparing
@@ -203,7 +213,8 @@ func testBusy(t *testing.T, b *bench) {
 	b.move(t, second, upgrade.PhasePreparing)
 }
 
-func testSlotName(t *testing.T, b *bench) {
+func testSlotName(b *bench) {
+	t := b.t
 	for i, at := range []struct {
 		stack upgrade.StackName
 		env   upgrade.EnvName
@@ -214,7 +225,8 @@ func testSlotName(t *testing.T, b *bench) {
 }
 
 // testSlotPhases tells by a rival whether a run holds its slot, through the longest walk.
-func testSlotPhases(t *testing.T, b *bench) {
+func testSlotPhases(b *bench) {
+	t := b.t
 	run, rival := b.start(t, "s", "t1"), b.start(t, "s", "t2")
 	for _, phase := range []upgrade.Phase{
 		upgrade.PhasePreparing, upgrade.PhasePlanning, upgrade.PhaseJudging, upgrade.PhaseAwaitingApproval, upgrade.PhaseJudging,
@@ -236,7 +248,8 @@ func testSlotPhases(t *testing.T, b *bench) {
 	}
 }
 
-func testJournalAuto(t *testing.T, b *bench) {
+func testJournalAuto(b *bench) {
+	t := b.t
 	run := b.move(t, b.start(t, "s", "t"), upgrade.PhasePreparing)
 	run.Reason = "waits for the plugin cache"
 	b.must(t, b.pen, upgrade.Step{Runs: []upgrade.Run{run}})
@@ -253,7 +266,8 @@ func testJournalAuto(t *testing.T, b *bench) {
 	}
 }
 
-func testJournalStep(t *testing.T, b *bench) {
+func testJournalStep(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	want := upgrade.Event{}
 	fill(t, &want)
@@ -280,7 +294,8 @@ func testJournalStep(t *testing.T, b *bench) {
 	}
 }
 
-func testJournalNumbers(t *testing.T, b *bench) {
+func testJournalNumbers(b *bench) {
+	t := b.t
 	b.start(t, "a", "t")
 	b.start(t, "b", "t")
 	for i := range 20 {
@@ -301,13 +316,15 @@ func testJournalNumbers(t *testing.T, b *bench) {
 	}
 }
 
-func testJournalNoRun(t *testing.T, b *bench) {
+func testJournalNoRun(b *bench) {
+	t := b.t
 	refused(t, b.write(t, upgrade.Step{Events: []upgrade.Event{{Kind: upgrade.EventNote}}}), upgrade.CodeInternal)
 	refused(t, b.write(t, upgrade.Step{Events: []upgrade.Event{{Run: 99, Kind: upgrade.EventNote}}}), upgrade.CodeNotFound)
 }
 
 // testAtomic commits a step whose last part is refused: nothing of the others may stay.
-func testAtomic(t *testing.T, b *bench) {
+func testAtomic(b *bench) {
+	t := b.t
 	run := b.start(t, "s", "t")
 	b.settle(t)
 	moved := run
@@ -335,6 +352,7 @@ func testAtomic(t *testing.T, b *bench) {
 	b.must(t, b.pen, upgrade.Step{}) // the pen is still held
 }
 
-func testUnknownNext(t *testing.T, b *bench) {
+func testUnknownNext(b *bench) {
+	t := b.t
 	refused(t, b.write(t, upgrade.Step{Next: upgrade.Next{Do: 99}}), upgrade.CodeInternal)
 }

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"testing"
@@ -23,13 +22,13 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		deliverForEver(t, url)
 		return
 	}
-	for _, group := range []map[string]func(*testing.T, *bench){
+	for _, group := range []map[string]func(*bench){
 		intakeTests(), leaseTests(), wakeTests(), runTests(), rowTests(), listTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				test(t, newBench(t, fresh(t)))
+				test(newBench(t, fresh(t)))
 			})
 		}
 	}
@@ -42,6 +41,7 @@ const lease = time.Minute
 // bench is a store with a job in hand under which anything may be written.
 type bench struct {
 	*store.Store
+	t    *testing.T // of the test that it was made for
 	url  string
 	now  time.Time // world time; has nothing to do with the database's
 	pen  upgrade.Job
@@ -50,7 +50,7 @@ type bench struct {
 
 func newBench(t *testing.T, url string) *bench {
 	t.Helper()
-	b := &bench{url: url, now: time.Date(2030, 5, 6, 7, 8, 9, 0, time.UTC), held: map[upgrade.JobID]upgrade.Job{}}
+	b := &bench{t: t, url: url, now: time.Date(2030, 5, 6, 7, 8, 9, 0, time.UTC), held: map[upgrade.JobID]upgrade.Job{}}
 	b.open(t)
 	if err := b.Ensure(t.Context(), "periodic/pen", b.now); err != nil {
 		t.Fatal(err)
@@ -217,5 +217,3 @@ func ticked(c <-chan struct{}) bool {
 		return false
 	}
 }
-
-func background(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }

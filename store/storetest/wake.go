@@ -10,8 +10,8 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-func wakeTests() map[string]func(*testing.T, *bench) {
-	return map[string]func(*testing.T, *bench){
+func wakeTests() map[string]func(*bench) {
+	return map[string]func(*bench){
 		"wake_while_held_is_not_lost_by_a_park":  lostWake(upgrade.ParkUntilWoken()),
 		"wake_while_held_is_not_lost_by_a_time":  lostWake(upgrade.Park(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))),
 		"wake_while_held_is_not_lost_by_the_end": lostWake(upgrade.End()),
@@ -22,6 +22,7 @@ func wakeTests() map[string]func(*testing.T, *bench) {
 		"wake_is_told_to_the_holder_once":        testNudged,
 		"wake_of_nothing_signals":                testWakeNothing,
 		"phase_wakes_status_and_queued_runs":     testPhaseWakes,
+		"slot_freed_wakes_its_own_stack_first":   testOwnStackFirst,
 		"no_phase_wakes_nobody":                  testNoPhaseWakes,
 		"step_wakes_by_name":                     testStepWakes,
 		"ask_wakes_the_run":                      testAsk,
@@ -60,8 +61,9 @@ func (b *bench) wantDue(t *testing.T, want ...upgrade.JobID) {
 	}
 }
 
-func lostWake(next upgrade.Next) func(*testing.T, *bench) {
-	return func(t *testing.T, b *bench) {
+func lostWake(next upgrade.Next) func(*bench) {
+	return func(b *bench) {
+		t := b.t
 		b.start(t, "s", "t")
 		job := b.take(t, "run/1")
 		b.settle(t)
@@ -77,7 +79,8 @@ func lostWake(next upgrade.Next) func(*testing.T, *bench) {
 	}
 }
 
-func testWakeRetry(t *testing.T, b *bench) {
+func testWakeRetry(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	job := b.take(t, "run/1")
 	b.settle(t)
@@ -90,19 +93,22 @@ func testWakeRetry(t *testing.T, b *bench) {
 	}
 }
 
-func testWakeEarly(t *testing.T, b *bench) {
+func testWakeEarly(b *bench) {
+	t := b.t
 	b.ensure(t, "periodic/later", b.now.Add(time.Hour))
 	b.none(t)
 	b.wake(t, "periodic/later")
 	b.take(t, "periodic/later")
 }
 
-func testWakeUnknown(t *testing.T, b *bench) {
+func testWakeUnknown(b *bench) {
+	t := b.t
 	b.wake(t, "run/99", "intake/x", "status/99", "periodic/new", "status/", "nonsense")
 	b.wantDue(t, "periodic/new", "status/99")
 }
 
-func testWakeKeepsPlace(t *testing.T, b *bench) {
+func testWakeKeepsPlace(b *bench) {
+	t := b.t
 	b.wake(t, "periodic/a")
 	pause(t, 5*time.Millisecond)
 	b.wake(t, "periodic/b")
@@ -113,7 +119,8 @@ func testWakeKeepsPlace(t *testing.T, b *bench) {
 	}
 }
 
-func testNudged(t *testing.T, b *bench) {
+func testNudged(b *bench) {
+	t := b.t
 	nudged := func(worker string, want ...upgrade.JobID) {
 		t.Helper()
 		got, err := b.Nudged(t.Context(), worker)
@@ -137,7 +144,8 @@ func testNudged(t *testing.T, b *bench) {
 	b.wantDue(t, "periodic/a", "periodic/b")
 }
 
-func testWakeNothing(t *testing.T, b *bench) {
+func testWakeNothing(b *bench) {
+	t := b.t
 	ticked(b.Woken())
 	b.wake(t)
 	if !ticked(b.Woken()) {
@@ -145,12 +153,19 @@ func testWakeNothing(t *testing.T, b *bench) {
 	}
 }
 
-func testPhaseWakes(t *testing.T, b *bench) {
+func testPhaseWakes(b *bench) {
+	t := b.t
 	first := b.start(t, "a", "t")
 	b.start(t, "b", "t")
 	third := b.start(t, "c", "t")
 	b.settle(t)
 	first = b.move(t, first, upgrade.PhasePreparing)
+	b.wantDue(t, "run/2", "run/3", "status/1")
+	b.settle(t)
+	first = b.move(t, first, upgrade.PhasePlanning) // in its slot still: nobody can go now who could not before
+	b.wantDue(t, "status/1")
+	b.settle(t)
+	b.move(t, first, upgrade.PhaseStopped)
 	b.wantDue(t, "run/2", "run/3", "status/1")
 	b.settle(t)
 	b.move(t, third, upgrade.PhasePreparing)
@@ -165,7 +180,28 @@ func testPhaseWakes(t *testing.T, b *bench) {
 	b.wantDue(t, "status/2")
 }
 
-func testNoPhaseWakes(t *testing.T, b *bench) {
+// testOwnStackFirst frees a slot for which two wait, behind one of another stack that was there before.
+func testOwnStackFirst(b *bench) {
+	t := b.t
+	holder := b.move(t, b.start(t, "a", "t0"), upgrade.PhasePreparing)
+	b.start(t, "b", "t1")
+	b.start(t, "a", "t2")
+	b.start(t, "a", "t3")
+	b.settle(t)
+	b.move(t, holder, upgrade.PhaseStopped)
+	var got []upgrade.JobID
+	for range 4 {
+		job, _ := b.claim(t)
+		got = append(got, job.ID)
+	}
+	slices.Sort(got[:3]) // the status job is among them
+	if want := []upgrade.JobID{"run/3", "run/4", "status/1", "run/2"}; !slices.Equal(got, want) {
+		t.Fatalf("claimed %v, want %v", got, want)
+	}
+}
+
+func testNoPhaseWakes(b *bench) {
+	t := b.t
 	run := b.start(t, "a", "t")
 	b.start(t, "b", "t")
 	b.settle(t)
@@ -174,14 +210,16 @@ func testNoPhaseWakes(t *testing.T, b *bench) {
 	b.none(t)
 }
 
-func testStepWakes(t *testing.T, b *bench) {
+func testStepWakes(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	b.settle(t)
 	b.must(t, b.pen, upgrade.Step{Wake: []upgrade.JobID{"run/1", "run/1", "periodic/new", "run/99"}})
 	b.wantDue(t, "periodic/new", "run/1")
 }
 
-func testAsk(t *testing.T, b *bench) {
+func testAsk(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	b.settle(t)
 	want := upgrade.Request{}
@@ -213,7 +251,8 @@ func testAsk(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Handled: []upgrade.RequestID{99}}), upgrade.CodeNotFound)
 }
 
-func testStepRequest(t *testing.T, b *bench) {
+func testStepRequest(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	b.settle(t)
 	b.must(t, b.pen, upgrade.Step{Requests: []upgrade.Request{{Run: 1, Kind: upgrade.RequestSupersede, By: upgrade.ByRule(), Other: 2}}})
@@ -228,7 +267,8 @@ func testStepRequest(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Requests: []upgrade.Request{{Kind: upgrade.RequestStop}}}), upgrade.CodeNotFound)
 }
 
-func testAnswersWake(t *testing.T, b *bench) {
+func testAnswersWake(b *bench) {
+	t := b.t
 	b.start(t, "s", "t")
 	b.settle(t)
 	one := upgrade.Answer{Ref: "feature", Commit: "c1", MergeRequest: 12}
@@ -253,7 +293,8 @@ func testAnswersWake(t *testing.T, b *bench) {
 	refused(t, b.write(t, upgrade.Step{Answers: map[upgrade.RunID][]upgrade.Answer{99: {one}}}), upgrade.CodeNotFound)
 }
 
-func testSignals(t *testing.T, b *bench) {
+func testSignals(b *bench) {
+	t := b.t
 	changed, cancel := b.Changed()
 	other, cancelOther := b.Changed()
 	defer cancelOther()
