@@ -54,16 +54,18 @@ func (r *kmsGrant) Create(ctx context.Context, req resource.CreateRequest, resp 
 	}
 	key := m.KeyID.ValueString()
 	var out *kms.CreateGrantOutput
+	var notYet error
 	err := r.poll(ctx, time.Second, kmsTimeout, "creation", func(ctx context.Context) (bool, error) {
 		var err error
 		out, err = r.kms.CreateGrant(ctx, m.input(ctx))
 		if hasCode(err, "DependencyTimeoutException", "KMSInternalException", "InvalidArnException") {
+			notYet = err
 			return false, nil // a principal that was just made may not be known yet
 		}
 		return err == nil, err
 	})
 	if err != nil {
-		resp.Diagnostics.AddError("creating KMS Grant for Key ("+key+")", err.Error())
+		resp.Diagnostics.AddError("creating KMS Grant for Key ("+key+")", words(err, notYet))
 		return
 	}
 	m.GrantID, m.GrantToken = types.StringPointerValue(out.GrantId), types.StringPointerValue(out.GrantToken)
@@ -120,6 +122,9 @@ func (r *kmsGrant) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		return
 	}
 	m.read(ctx, key, grant)
+	if m.RetireOnDelete.IsNull() {
+		m.RetireOnDelete = types.BoolValue(false) // imported; anything else would plan to replace the grant, which takes it away
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
 

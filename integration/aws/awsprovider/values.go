@@ -3,6 +3,7 @@ package awsprovider
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -87,13 +88,11 @@ func (f fill) maybeTristate(dst *types.String, v *bool) {
 		f.maybeText(dst, nil)
 		return
 	}
-	text := "false"
-	if *v {
-		text = "true"
+	have := tristate(*dst)
+	if have == nil && !*v || have != nil && *have == *v {
+		return
 	}
-	if dst.ValueString() != text && !(dst.ValueString() == "" && !*v) {
-		f.maybeText(dst, &text)
-	}
+	f.maybeText(dst, aws.String(strconv.FormatBool(*v)))
 }
 
 // tristate is the way back.

@@ -1,0 +1,252 @@
+package awsprovider_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgradegate/upgradegate/integration/aws/awssim"
+)
+
+const sharedKey = `
+resource "aws_kms_key" "disks" {
+  description = "disks"
+}
+
+resource "aws_kms_grant" "autoscaling" {
+  name              = "autoscaling"
+  key_id            = KEY
+  grantee_principal = "arn:aws:iam::111111111111:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+  operations        = ["Decrypt", "CreateGrant"]
+}
+`
+
+// Two configurations that ask for the same grant by name hold one grant between them; the one that lets
+// go of it takes it from the other.
+func TestGrantInTwoStates(t *testing.T) {
+	sim, url := newCloud(t)
+	program := terraform(t)
+	first, second := newWorkspace(t, program, url), newWorkspace(t, program, url)
+	first.config(strings.Replace(sharedKey, "KEY", "aws_kms_key.disks.key_id", 1))
+	first.init()
+	first.plan()
+	first.apply()
+	key := fmt.Sprint(first.values()["aws_kms_key.disks"]["key_id"])
+	grant := sharedKey[strings.Index(sharedKey, `resource "aws_kms_grant"`):]
+	second.config(strings.Replace(grant, "KEY", `"`+key+`"`, 1))
+	second.init()
+	second.plan()
+	second.apply()
+	one, other := first.values()["aws_kms_grant.autoscaling"]["id"], second.values()["aws_kms_grant.autoscaling"]["id"]
+	if one != other {
+		t.Fatalf("grants: got %v and %v, want the same", one, other)
+	}
+
+	second.config("")
+	second.mustPlan(map[string]string{"aws_kms_grant.autoscaling": "delete"})
+	second.apply()
+	if calls(sim, "RevokeGrant") != 1 {
+		t.Errorf("RevokeGrant was called %d times, want once", calls(sim, "RevokeGrant"))
+	}
+	// What the gate exists for: whoever does not look thinks that the grant is still there.
+	first.mustPlan(map[string]string{"aws_kms_grant.autoscaling": "create"})
+	if out := first.run("plan", "-refresh=false", "-no-color"); !strings.Contains(out, "No changes") {
+		t.Errorf("plan without refresh: got\n%s", out)
+	}
+}
+
+func TestKeyAndGroupChangeInPlace(t *testing.T) {
+	sim, url := newCloud(t)
+	w := newWorkspace(t, terraform(t), url)
+	const before = `
+resource "aws_kms_key" "k" {
+  tags = { a = "1", b = "2" }
+}
+resource "aws_security_group" "peer" {}
+resource "aws_security_group" "g" {
+  name_prefix = "g-"
+  ingress {
+    from_port   = 443
+    to_port     = 443
+    protocol    = "TCP"
+    cidr_blocks = ["10.1.0.0/16", "10.0.0.0/16"]
+    self        = true
+  }
+  egress {
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+`
+	w.config(before)
+	w.init()
+	w.plan()
+	w.apply()
+	w.mustPlan(nil)
+
+	after := replace(t, before, `tags = { a = "1", b = "2" }`, `
+  tags                = { a = "1", c = "3" }
+  description         = "new"
+  enable_key_rotation = true
+  is_enabled          = false
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { AWS = "arn:aws:iam::111111111111:root" }, Action = "kms:*", Resource = "*" }]
+  })`)
+	after = replace(t, after, "    self        = true\n", "    security_groups = [aws_security_group.peer.id]\n")
+	w.config(after)
+	w.mustPlan(map[string]string{"aws_kms_key.k": "update", "aws_security_group.g": "update"})
+	w.apply()
+	w.mustPlan(nil)
+	for _, action := range []string{"PutKeyPolicy", "UpdateKeyDescription", "TagResource", "UntagResource", "EnableKeyRotation", "DisableKey", "AuthorizeSecurityGroupEgress"} {
+		if calls(sim, action) != 1 {
+			t.Errorf("%s was called %d times, want once", action, calls(sim, action))
+		}
+	}
+	w.run("destroy", "-no-color", "-auto-approve")
+}
+
+func TestImport(t *testing.T) {
+	_, url := newCloud(t)
+	program := terraform(t)
+	w := newWorkspace(t, program, url)
+	w.config(cluster)
+	w.init()
+	w.plan()
+	w.apply()
+	fresh := newWorkspace(t, program, url)
+	fresh.config(cluster)
+	fresh.init()
+	for address, values := range w.values() {
+		if !strings.HasPrefix(address, "data.") {
+			fresh.run("import", "-no-color", address, fmt.Sprint(values["id"]))
+		}
+	}
+	// Only what AWS does not keep is missing: how long to wait, whether to force a deletion …
+	fresh.mustPlan(map[string]string{
+		"aws_autoscaling_group.web": "update", "aws_kms_key.disks": "update",
+		"aws_launch_template.web": "update", "aws_security_group.web": "update",
+	})
+	fresh.apply()
+	fresh.mustPlan(nil)
+	if got, want := fmt.Sprint(fresh.values()["aws_kms_grant.autoscaling"]["grant_id"]), fmt.Sprint(w.values()["aws_kms_grant.autoscaling"]["grant_id"]); got != want {
+		t.Errorf("grant after import: got %s, want %s", got, want)
+	}
+}
+
+func TestWords(t *testing.T) {
+	_, url := newCloud(t)
+	w := newWorkspace(t, terraform(t), url)
+	w.config("")
+	w.init()
+	for _, tt := range []struct{ name, config, want string }{
+		{"aws_refuses", `resource "aws_kms_grant" "g" {
+  key_id = "00000000-0000-0000-0000-000000000000"
+  grantee_principal = "arn:aws:iam::111111111111:role/x"
+  operations = ["Decrypt"]
+}`, "NotFoundException"},
+		{"unknown_operation", `resource "aws_kms_grant" "g" {
+  key_id = "k"
+  grantee_principal = "arn:aws:iam::111111111111:role/x"
+  operations = ["Steal"]
+}`, `got "Steal"`},
+		{"both_names", `resource "aws_security_group" "g" {
+  name = "a"
+  name_prefix = "b"
+}`, "conflicts with name_prefix"},
+		{"no_source", `resource "aws_vpc_security_group_ingress_rule" "r" {
+  security_group_id = "sg-1"
+  ip_protocol = "tcp"
+}`, "Exactly one of these attributes"},
+		{"no_template", `resource "aws_autoscaling_group" "g" {
+  min_size = 0
+  max_size = 0
+}`, "launch_template block is needed"},
+		{"two_blocks", `resource "aws_launch_template" "l" {
+  monitoring {}
+  monitoring {}
+}`, "No more than 1 block is allowed"},
+		{"port_out_of_range", `resource "aws_vpc_security_group_egress_rule" "r" {
+  security_group_id = "sg-1"
+  ip_protocol = "tcp"
+  cidr_ipv4 = "10.0.0.0/8"
+  from_port = 1
+  to_port = 70000
+}`, "between -1 and 65535"},
+		{"no_image", `data "aws_ami" "a" {
+  owners = ["self"]
+}`, "Your query returned no results"},
+		{"several_images", `data "aws_ami" "a" {
+  owners = ["amazon"]
+}`, "more than one result"},
+		{"anybodys_latest_image", `data "aws_ami" "a" {
+  most_recent = true
+}`, "Most Recent Image Not Filtered"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.t = t
+			w.config(tt.config)
+			out, err := w.try("apply", "-no-color", "-auto-approve")
+			// Terraform breaks lines where it likes.
+			flat := strings.Join(strings.Fields(strings.ReplaceAll(out, "│", " ")), " ")
+			if err == nil || !strings.Contains(flat, tt.want) {
+				t.Errorf("got %v, want an error with %q\n%s", err, tt.want, out)
+			}
+		})
+	}
+}
+
+// A launch that fails for want of a grant is Cancelled by default, which is waited out; one that AWS
+// calls Failed ends the apply with AWS's words.
+func TestFailedLaunchEndsTheWait(t *testing.T) {
+	sim, url := newCloud(t)
+	w := newWorkspace(t, terraform(t), url)
+	w.config(replace(t, cluster, `wait_for_capacity_timeout = "0"`, `wait_for_capacity_timeout = "1m"`))
+	w.init()
+	sim.FailImage("ami-0a1b2c3d4e5f60001", awssim.Failure{Status: "Failed", Code: "Client.InternalError", Message: "Client error on launch"})
+	out, err := w.try("apply", "-no-color", "-auto-approve")
+	if err == nil || !strings.Contains(out, "Client error on launch") {
+		t.Errorf("apply: got %v, want an error with the activity's words\n%s", err, out)
+	}
+}
+
+// A provider whose Terraform was killed must not go on alone.
+func TestOrphanEnds(t *testing.T) {
+	program := terraform(t)
+	asked, gone := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees the client go only when it has read all
+		close(asked)
+		select {
+		case <-r.Context().Done():
+			close(gone)
+		case <-t.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	w := newWorkspace(t, program, server.URL)
+	w.config(`data "aws_caller_identity" "me" {}`)
+	w.init()
+	cmd := exec.CommandContext(t.Context(), program, "plan", "-no-color")
+	cmd.Dir, cmd.Env = w.dir, w.env
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Error("10 s after Terraform was killed the provider still waits for its call")
+	}
+}
