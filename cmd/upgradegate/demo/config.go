@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/upgradegate/upgradegate/config"
+	"github.com/upgradegate/upgradegate/integration/varnish/lab"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // config writes the operator's file of the demo and reads it as an operator's file is read.
@@ -49,10 +51,33 @@ environments:
     kind: varnish
     environments: [staging]
     stacks: [%[1]s]
-    paths: [{url: %q, expect: {status: 200, body_contains: %q}}]
-`, s.name, st.sites[s.name].URL, st.sites[s.name].Marker)
+    paths:
+      - url: %[2]q
+        resolve: {%[3]s}
+        expect: {status: 200, body_contains: %[4]q}
+%[5]s`, s.name, st.sites[s.name].URL, resolve(st.sites[s.name].Resolve), lab.Marker, bypass(st.sites[s.name].Bypass))
 	}
 	return st.parse(b.String())
+}
+
+// resolve writes where the site's name is.
+func resolve(hosts map[string]string) string {
+	var all []string
+	for host, address := range hosts {
+		all = append(all, fmt.Sprintf("%q: %q", host, address))
+	}
+	return strings.Join(all, ", ")
+}
+
+// bypass writes how to ask past the cache; the value of a header is a secret.
+func bypass(b probe.Bypass) string {
+	switch {
+	case b.Header != "":
+		return fmt.Sprintf("        bypass: {header: %q, value: {env: DEMO_BYPASS}}\n", b.Header)
+	case b.Query != "":
+		return fmt.Sprintf("        bypass: {query: %q}\n", b.Query)
+	}
+	return ""
 }
 
 func (st *stage) allowed() []string {
@@ -70,6 +95,9 @@ func (st *stage) parse(text string) (*config.Config, error) {
 		"DEMO_HUGO": hugoToken, "DEMO_GITLAB": st.bot.Token.Reveal(), "DEMO_WEBHOOK": webhookSecret, "DEMO_SIGNING": signingToken,
 		"DEMO_EXTERNAL": externalID.Reveal(), "DEMO_KEY": st.terraformEnv(story{})["AWS_ACCESS_KEY_ID"],
 		"DEMO_SECRET": st.terraformEnv(story{})["AWS_SECRET_ACCESS_KEY"],
+	}
+	for _, site := range st.sites {
+		secrets["DEMO_BYPASS"] = site.Bypass.Value // the same for each
 	}
 	file := filepath.Join(st.dir, "upgradegate.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -25,15 +25,15 @@ func (r Report) OK() bool {
 // Told is one story as it went. Durations are milliseconds of real time, except those of gates, which
 // are of world time: a gate that settles for minutes takes them.
 type Told struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Why    string `json:"why"` // what was expected and seen
-	TookMS int64  `json:"took_ms"`
-	Runs   []Run  `json:"runs"`
+	Name   string    `json:"name"`
+	OK     bool      `json:"ok"`
+	Why    string    `json:"why"` // what was expected and seen
+	TookMS int64     `json:"took_ms"`
+	Runs   []ToldRun `json:"runs"`
 }
 
-// Run is one run of a story.
-type Run struct {
+// ToldRun is one run of a story.
+type ToldRun struct {
 	Run      upgrade.RunID     `json:"run"`
 	Stack    upgrade.StackName `json:"stack"`
 	Commit   upgrade.Commit    `json:"commit"`
@@ -65,15 +65,16 @@ type Act struct {
 	Result string `json:"result"`
 }
 
-// report gathers what the service and GitLab have of the story's stack.
-func (st *stage) report(ctx context.Context, s story) ([]Run, error) {
+// report gathers what the service has of the story's stack, and what it did in GitLab since its act
+// number from.
+func (st *stage) report(ctx context.Context, s story, from int) ([]ToldRun, error) {
 	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{Stack: s.stack()})
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
 	}
-	told := make([]Run, 0, len(runs))
+	told := make([]ToldRun, 0, len(runs))
 	for i := len(runs) - 1; i >= 0; i-- {
-		run, err := st.reportRun(ctx, runs[i], s)
+		run, err := st.reportRun(ctx, runs[i], from)
 		if err != nil {
 			return nil, err
 		}
@@ -82,15 +83,15 @@ func (st *stage) report(ctx context.Context, s story) ([]Run, error) {
 	return told, nil
 }
 
-func (st *stage) reportRun(ctx context.Context, run upgrade.Run, s story) (Run, error) {
+func (st *stage) reportRun(ctx context.Context, run upgrade.Run, from int) (ToldRun, error) {
 	results, err := st.service.Store.Results(ctx, run.ID)
 	if err != nil {
-		return Run{}, fmt.Errorf("read results: %w", err)
+		return ToldRun{}, fmt.Errorf("read results: %w", err)
 	}
 	words := upgrade.Tell(run)
-	out := Run{
+	out := ToldRun{
 		Run: run.ID, Stack: run.Stack, Commit: run.Commit, Tree: run.Tree, Phase: run.Phase, Verdict: run.Verdict,
-		Headline: words.Headline, Next: words.Next, Causes: []string{}, Gates: []Gate{}, GitLab: st.actsOf(s),
+		Headline: words.Headline, Next: words.Next, Causes: []string{}, Gates: []Gate{}, GitLab: st.acts(from),
 	}
 	for _, cause := range run.Causes {
 		out.Causes = append(out.Causes, cause.Message)

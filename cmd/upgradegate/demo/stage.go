@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"github.com/upgradegate/upgradegate/integration/varnish/lab"
 	"github.com/upgradegate/upgradegate/internal/world"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // stage is everything that the stories need: the simulated GitLab and AWS, a site behind Varnish per
@@ -134,14 +136,14 @@ func (st *stage) buildGitLab(ctx context.Context) (err error) {
 // buildStory makes the story's site, its repository, and the infrastructure as it stands before: Terraform
 // is run by hand once, as it was before anybody thought of a gate.
 func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
-	site, err := lab.NewSite(ctx, lab.Config{Dir: st.dir})
+	site, err := lab.OpenSite(ctx, lab.SiteConfig{Config: lab.Config{Dir: st.dir}})
 	if err != nil {
 		return fmt.Errorf("start the site: %w", err)
 	}
 	st.sites[s.name] = site
 	network := st.aws.Network("", region)
 	c := content{
-		stack: s.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets, lb: site.LB.String(), port: int(site.Port),
+		stack: s.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets, lb: netip.PrefixFrom(site.Addr(lab.LB), 32).String(), port: int(site.Port),
 		image: goodImage, maxSize: 4,
 	}
 	st.contents[s.name] = c
@@ -191,7 +193,7 @@ func (st *stage) buildService(ctx context.Context, chosen []story, tools *tools)
 		Prober: func(gate upgrade.GateName) gates.Prober {
 			name := strings.TrimPrefix(string(gate), "site-")
 			if site, ok := st.sites[name]; ok {
-				return varnish.New(site.Prober)
+				return varnish.New(site.Prober(lab.LB, probe.Limits{}))
 			}
 			return varnish.New(varnish.Config{})
 		},
@@ -218,7 +220,7 @@ func (st *stage) notice() string {
 
 func (st *stage) varnishKind() string {
 	for _, site := range st.sites {
-		return "Varnish is " + site.Kind
+		return "Varnish is " + string(site.Kind)
 	}
 	return "there is no Varnish"
 }
@@ -306,11 +308,11 @@ func (p *performance) playedBy(name string) string {
 	return ""
 }
 
-// actsOf returns what the service did in GitLab for the story.
-func (st *stage) actsOf(s story) []Act {
+// acts returns what the service did in GitLab, from an act on. Stories are played one after the other.
+func (st *stage) acts(from int) []Act {
 	acts := []Act{}
-	for _, act := range st.gitlab.Acts() {
-		if act.By == st.bot.Username && act.Act != "clone" && act.Project == s.project() {
+	for _, act := range st.gitlab.Acts()[from:] {
+		if act.By == st.bot.Username {
 			acts = append(acts, Act{Act: act.Act, Target: act.Target, Result: act.Result})
 		}
 	}

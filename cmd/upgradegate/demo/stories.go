@@ -42,7 +42,7 @@ func stories() []story {
 			name: "clean", title: "a harmless change goes to production",
 			commit: "Allow two more web servers",
 			change: func(c *content) { c.maxSize += 2 },
-			after:  (*performance).promoted,
+			after:  func(ctx context.Context, p *performance) error { return p.promoted(ctx) },
 		},
 		{
 			name: "outage", title: "a new rule no longer admits the load balancer to Varnish",
@@ -76,7 +76,7 @@ type performance struct {
 
 // play plays a story: somebody pushes, and everything else follows from that.
 func (st *stage) play(ctx context.Context, s story) (Told, error) {
-	began := time.Now()
+	began, from := time.Now(), len(st.gitlab.Acts())
 	st.options.say("")
 	st.options.say("story %s: %s", s.name, s.title)
 	p := &performance{stage: st, story: s}
@@ -95,7 +95,7 @@ func (st *stage) play(ctx context.Context, s story) (Told, error) {
 		told.Why = "it ended as it should: " + s.title
 	}
 	told.TookMS = time.Since(began).Milliseconds()
-	told.Runs, err = st.report(ctx, s)
+	told.Runs, err = st.report(ctx, s, from)
 	if err != nil {
 		return told, err
 	}

@@ -30,7 +30,7 @@ func AskGate(ctx context.Context, o Options, name upgrade.GateName) ([]upgrade.R
 		}
 	}
 	o.Config.Gates = kept
-	out := &outside{mask: terraform.NewMasker(o.Config.Secrets()...).Mask}
+	out := &outside{mask: terraform.NewMasker(o.Config.Secrets...).Mask}
 	if err := out.bind(o); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func connect(o Options) (*outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	secrets := c.Secrets()
+	secrets := c.Secrets
 	tf, err := terraform.New(terraform.Config{
 		Binary: c.Terraform.Binary, User: c.Terraform.User, CLIConfig: c.Terraform.CLIConfig, Environ: o.Environ,
 		GitEnv: repos.Environ(), Secrets: secrets, Self: o.Self, LockDir: under(c.Data, "locks"), Log: o.Log, Clock: o.Clock,

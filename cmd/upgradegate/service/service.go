@@ -122,7 +122,7 @@ func (s *Service) serveHTTP(o Options) error {
 	if err != nil {
 		return err
 	}
-	s.handler, s.shutdown = pages.Handler(), pages.Shutdown
+	s.handler, s.shutdown = pages.Handler(), pages.EndStreams
 	return nil
 }
 
