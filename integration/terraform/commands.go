@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -25,7 +26,7 @@ const (
 
 // tool returns terraform-exec for one command, as it wants to be used: a new one each time, since it
 // keeps the writer of the last command.
-func (t *Terraform) tool(w *workplace, env map[string]upgrade.Secret, stdout, stderr io.Writer) (*tfexec.Terraform, error) {
+func (t *Terraform) tool(ctx context.Context, w *workplace, env map[string]upgrade.Secret, stdout, stderr io.Writer) (*tfexec.Terraform, error) {
 	all, err := t.environ(w, env)
 	if err != nil {
 		return nil, err
@@ -43,6 +44,10 @@ func (t *Terraform) tool(w *workplace, env map[string]upgrade.Secret, stdout, st
 	}
 	if err := tf.SetWaitDelay(patience); err != nil {
 		return nil, fmt.Errorf("set Terraform's patience: %w", err)
+	}
+	// Most commands ask for the version and keep it. Asked for now, it is not in the log.
+	if err := locked(func() error { _, _, err := tf.Version(ctx, true); return err }); err != nil {
+		return nil, w.failure(ctx, "terraform version", err, nil, "")
 	}
 	tf.SetStdout(&Steady{W: stdout})
 	tf.SetStderr(&Steady{W: stderr})

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -254,5 +253,3 @@ func nowhere(t *testing.T, text string, dirs ...string) {
 		}
 	}
 }
-
-func goarch() string { return runtime.GOARCH }

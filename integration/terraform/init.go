@@ -52,7 +52,7 @@ func (t *Terraform) Init(ctx context.Context, root plan.Root, log io.Writer) err
 
 func (t *Terraform) initialise(ctx context.Context, w *workplace, env map[string]upgrade.Secret, out io.Writer) error {
 	var stderr tail
-	tf, err := t.tool(w, env, out, io.MultiWriter(out, &stderr))
+	tf, err := t.tool(ctx, w, env, out, io.MultiWriter(out, &stderr))
 	if err != nil {
 		return err
 	}

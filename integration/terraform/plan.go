@@ -47,7 +47,7 @@ func (t *Terraform) plan(ctx context.Context, root plan.Root, log io.Writer, opt
 		return plan.Planned{}, fmt.Errorf("remove the plan before: %w", err)
 	}
 	var stderr tail
-	tf, err := t.tool(w, root.Env, io.Discard, io.MultiWriter(out, &stderr))
+	tf, err := t.tool(ctx, w, root.Env, io.Discard, io.MultiWriter(out, &stderr))
 	if err != nil {
 		return plan.Planned{}, err
 	}
