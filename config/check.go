@@ -29,6 +29,7 @@ func (r *reader) check(raw *rawFile) *Config {
 	cfg.Stacks = r.checkStacks(raw)
 	cfg.Gates = r.checkGates(raw)
 	r.checkTouched(raw, cfg)
+	cfg.Secrets = r.secrets
 	return cfg
 }
 
@@ -49,7 +50,7 @@ func (r *reader) checkServer(raw *rawServer) Server {
 	secrets := map[upgrade.Secret]string{}
 	for i, token := range raw.tokens {
 		at := nth("server.tokens", i)
-		r.unique(names, token.name, under(at, "name"), "the name "+quoted(token.name)+" is taken", "")
+		r.uniqueName(names, token.name, under(at, "name"), "the name "+quoted(token.name)+" is taken", "")
 		// Two tokens of one person would be two release managers where a rule asks for two.
 		if token.user != 0 {
 			unique(r, users, token.user, under(at, "gitlab_user_id"), "this user of GitLab has a token already", "one person, one token")
@@ -165,8 +166,8 @@ func unique[T comparable](r *reader, seen map[T]string, value T, at, wrong, hint
 	seen[value] = at
 }
 
-// unique reports a name that was seen before; no name is no name twice.
-func (r *reader) unique(seen map[string]string, value, at, wrong, hint string) {
+// uniqueName reports a name that was seen before; no name is no name twice.
+func (r *reader) uniqueName(seen map[string]string, value, at, wrong, hint string) {
 	if value != "" {
 		unique(r, seen, value, at, wrong, hint)
 	}

@@ -14,7 +14,7 @@ func (r *reader) checkGates(raw *rawFile) []Gate {
 	names := map[string]string{}
 	for i := range raw.gates {
 		one, at := &raw.gates[i], nth("gates", i)
-		r.unique(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
+		r.uniqueName(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
 		r.checkReferences(raw, one, at)
 		kind, known := gates.KindOf(one.kind)
 		if !known {
@@ -65,7 +65,8 @@ func (r *reader) checkReferences(raw *rawFile, g *rawGate, at string) {
 	}
 	for i, env := range g.environments {
 		below := nth(under(at, "environments"), i)
-		if env != "" && !slices.Contains(envs, string(env)) && !r.broken(below) {
+		always := env == staging || env == production // that they are missing is said where they are
+		if env != "" && !always && !slices.Contains(envs, string(env)) && !r.broken(below) {
 			r.unknownName(below, "environment", string(env), envs)
 		}
 	}

@@ -96,7 +96,7 @@ func (r *reader) checkReachable(addr netip.AddrPort, at string, allow []Allow) {
 		r.problem(at, "probe the site by an address that its users have", "%s is among %s: probes never go there", ip, what)
 		return
 	}
-	if !ip.IsPrivate() && !ip.IsLoopback() {
+	if public(ip) {
 		return
 	}
 	open := func(one Allow) bool { return one.Prefix.Contains(ip) && slices.Contains(one.Ports, addr.Port()) }
@@ -104,6 +104,22 @@ func (r *reader) checkReachable(addr netip.AddrPort, at string, allow []Allow) {
 		r.problem(at, "add "+quoted(netip.PrefixFrom(ip, ip.BitLen()).String()+":"+strconv.Itoa(int(addr.Port())))+" to network.allow",
 			"%s is not public and not among what probes may reach", addr)
 	}
+}
+
+// public reports whether probes may reach an address without being told so.
+func public(ip netip.Addr) bool {
+	if ip.Is6() && !netip.MustParsePrefix("2000::/3").Contains(ip) {
+		return false
+	}
+	for _, special := range []string{
+		"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16",
+		"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20",
+	} {
+		if netip.MustParsePrefix(special).Contains(ip) {
+			return false
+		}
+	}
+	return true
 }
 
 func portOf(u *url.URL) uint16 {

@@ -14,7 +14,7 @@ func (r *reader) checkStacks(raw *rawFile) []upgrade.Stack {
 	names, states := map[string]string{}, map[string]string{}
 	for i := range raw.stacks {
 		one, at := &raw.stacks[i], nth("stacks", i)
-		r.unique(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
+		r.uniqueName(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
 		stack := one.checked()
 		stacks[i] = stack
 		r.checkTrigger(one, at)
@@ -24,7 +24,7 @@ func (r *reader) checkStacks(raw *rawFile) []upgrade.Stack {
 		if stack.Project != "" && !r.broken(under(at, "staging")) {
 			// Two runs at once on one state would be two Terraforms on it (S3).
 			state := fmt.Sprint(stack.Project, "\n", stack.Dir, "\n", stateOf(stack.Staging))
-			r.unique(states, state, at, "another stack has the same root module and the same staging state", "give one of them another dir, workspace, backend_config or env")
+			r.uniqueName(states, state, at, "another stack has the same root module and the same staging state", "give one of them another dir, workspace, backend_config or env")
 		}
 	}
 	r.checkAfter(raw.stacks)
@@ -38,7 +38,7 @@ func (s *rawStack) checked() upgrade.Stack {
 		Staging: s.staging.checked(staging),
 		Production: upgrade.Production{
 			Branch: s.production.branch, Environment: s.production.environment, Job: s.production.job,
-			Site: s.production.rawSite.checked(production),
+			Site: s.production.checked(production),
 		},
 	}
 	if stack.Dir == "." {
@@ -88,7 +88,7 @@ func (r *reader) checkTrigger(s *rawStack, at string) {
 		r.problem(trigger, "set push, merge_request, or both", "nothing would start a run")
 	}
 	if main := s.production.branch; request != nil && main != "" && request.to != main {
-		r.problem(under(trigger, "merge_request.to"), "merge requests are tested on their way to production",
+		r.problem(under(under(trigger, "merge_request"), "to"), "merge requests are tested on their way to production",
 			"%s is not the production branch, %s", quoted(request.to), quoted(main))
 	}
 }
@@ -110,7 +110,7 @@ func (r *reader) checkHolds(s *upgrade.Stack, at string) {
 	for i, hold := range s.Holds {
 		below := nth(under(at, "holds"), i)
 		if !r.broken(below) {
-			r.unique(seen, hold.Key(), below, "the same hold is there already", "")
+			r.uniqueName(seen, hold.Key(), below, "the same hold is there already", "")
 		}
 	}
 }

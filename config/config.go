@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -19,6 +18,10 @@ type Config struct {
 	Environments []Environment
 	Stacks       []upgrade.Stack
 	Gates        []Gate // in file order, one for each environment that a gate lists
+
+	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may
+	// hold any of them (S9). With several lines, each line of more than a few characters is one too.
+	Secrets []upgrade.Secret
 }
 
 // Server is where the dashboard and the API are, and who may use them.
@@ -76,26 +79,4 @@ type AWS struct {
 type Gate struct {
 	gates.Gate
 	Settings gates.Settings
-}
-
-// Secrets returns every secret of the file, for masking: no output of ours or of Terraform's may hold
-// any of them (S9).
-func (c *Config) Secrets() []upgrade.Secret {
-	all := []upgrade.Secret{c.GitLab.Token, c.GitLab.SecretToken, c.GitLab.SigningToken}
-	for _, token := range c.Server.Tokens {
-		all = append(all, token.Secret)
-	}
-	for _, env := range c.Environments {
-		if env.AWS != nil {
-			all = append(all, env.AWS.ExternalID, env.AWS.AccessKey, env.AWS.SecretKey)
-		}
-	}
-	for _, gate := range c.Gates {
-		if settings, ok := gate.Settings.(gates.VarnishSettings); ok {
-			for _, path := range settings.Paths {
-				all = append(all, upgrade.Secret(path.Bypass.Value))
-			}
-		}
-	}
-	return slices.DeleteFunc(all, func(s upgrade.Secret) bool { return !s.Set() })
 }

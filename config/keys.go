@@ -12,7 +12,7 @@ func table() shape[rawFile] {
 		optional("terraform", "Which Terraform is used, and as whom.", terraformShape(), func(f *rawFile) *Terraform { return &f.terraform }),
 		optional("network", "What probes may reach.", networkShape(), func(f *rawFile) *struct{ allow []Allow } { return &f.network }),
 		required("environments", "The environments, staging and production among them, and how gates reach their AWS.", dictionary(name[string]("an environment"), environmentShape(), 1), func(f *rawFile) *[]pair[rawEnvironment] { return &f.environments }),
-		required("stacks", "Terraform root modules, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
+		required("stacks", "Root modules of Terraform, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
 		required("gates", "Tests that may say no.", list(gateShape(), 1), func(f *rawFile) *[]rawGate { return &f.gates }),
 	)
 }
@@ -49,7 +49,7 @@ func gitlabShape() shape[rawGitLab] {
 }
 
 func terraformShape() shape[Terraform] {
-	user := pattern[string](`^[a-z_][a-z0-9_-]{0,31}$`, "is not the name of a user", "give the name, not the number")
+	user := pattern[string](`^[a-z_][a-z0-9_-]*$`, "is not the name of a user", "give the name, not the number")
 	s := object(
 		optional("binary", "Path or name of Terraform or OpenTofu; default: terraform 1.5 or later, else tofu.", word[string](noDash), func(t *Terraform) *string { return &t.Binary }),
 		optional("user", "Who Terraform runs as; default: who the service runs as.", user, func(t *Terraform) *string { return &t.User }),
@@ -69,7 +69,7 @@ func networkShape() shape[struct{ allow []Allow }] {
 }
 
 func environmentShape() shape[rawEnvironment] {
-	const roleForm = `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`
+	const roleForm = `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`
 	region := pattern[string](`^[a-z]{2,8}(?:-[a-z]+)+-[0-9]{1,2}$`, "is not a region of AWS", "write it as in eu-west-2")
 	role := pattern[string](roleForm, "is not the ARN of a role", "write it as in arn:aws:iam::111111111111:role/upgradegate-staging")
 	aws := object(
@@ -85,5 +85,6 @@ func environmentShape() shape[rawEnvironment] {
 
 // name is the name of something of the operator's, as paths, tags and addresses carry it.
 func name[T ~string](noun string) shape[T] {
-	return pattern[T](`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`, "cannot be the name of "+noun, "use letters, digits, dot, dash and underscore, at most 63")
+	const hint = "use letters, digits, dot, dash and underscore, at most 63"
+	return pattern[T](`^[A-Za-z0-9][A-Za-z0-9._-]*$`, "cannot be the name of "+noun, hint, atMost(63, hint))
 }

@@ -23,7 +23,7 @@ const (
 func gateForms() []variant[rawGate] {
 	return []variant[rawGate]{
 		{word: gates.KindLaunch, fields: []field[rawGate]{
-			required("asg", "Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
+			required("asg", "The Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
 			lasting("healthy_within", "How long the instance may take until it is healthy.", 30*time.Second, longestHealthy, defaultHealthy, func(g *rawGate) *time.Duration { return &g.launch.healthyWithin }),
 			defaulted("status_checks", "Wait for EC2's own status checks too.", flag(), false, func(g *rawGate) *bool { return &g.launch.statusChecks }),
 		}},
@@ -95,6 +95,6 @@ func bypassShape() shape[rawBypass] {
 		optional("header", "Name of a request header.", headerName(), func(b *rawBypass) *string { return &b.header }),
 		optional("value", "Value of the header.", line(), func(b *rawBypass) *upgrade.Secret { return &b.value }),
 		optional("cookie", "Cookie, as name=value.", word[string](cookieRule), func(b *rawBypass) *string { return &b.cookie }),
-		optional("query", "Name of a query parameter that gets a fresh value each time.", pattern[string](`^[A-Za-z0-9_.-]{1,64}$`, "is not the name of a query parameter", ""), func(b *rawBypass) *string { return &b.query }),
+		optional("query", "Name of a query parameter that gets a fresh value each time.", pattern[string](`^[A-Za-z0-9_.-]+$`, "is not the name of a query parameter", ""), func(b *rawBypass) *string { return &b.query }),
 	)
 }

@@ -39,7 +39,7 @@ func triggerShape() shape[rawTrigger] {
 
 // siteFields are the keys that staging and production share.
 func siteFields[S any](site func(*S) *rawSite) []field[S] {
-	workspace := pattern[string](`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,89}$`, "cannot be the name of a workspace", "use letters, digits, dot, dash and underscore")
+	workspace := pattern[string](`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "cannot be the name of a workspace", "use letters, digits, dot, dash and underscore", atMost(90, ""))
 	setting := pattern[string](`^[A-Za-z_][A-Za-z0-9_.-]*$`, "is not a setting of a backend", "")
 	return []field[S]{
 		optional("workspace", "Terraform workspace; default: the one named default.", workspace, func(s *S) *string { return &site(s).workspace }),

@@ -40,7 +40,7 @@ func (p Problem) String() string {
 
 // Problems are all mistakes of a file, in the order of its lines. It is the error that Load and Parse
 // return.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list of problems is what it is
 
 // Error returns one line for each problem.
 func (p Problems) Error() string {
@@ -66,7 +66,7 @@ func (p Problems) Unwrap() error {
 // sorted brings problems into the order of the file.
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return p
 }

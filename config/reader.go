@@ -8,6 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 // reader walks a file and collects what is wrong with it.
@@ -16,6 +18,7 @@ type reader struct {
 	src      Source
 	places   map[string]place // where each path is written
 	problems Problems
+	secrets  []upgrade.Secret // that were resolved, each once
 }
 
 // place is a spot in the file; both count from 1.
@@ -177,8 +180,10 @@ func describe(n ast.Node) string {
 		return "nothing"
 	case *ast.StringNode, *ast.LiteralNode:
 		return "text"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case *ast.IntegerNode:
 		return "a number"
+	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return "a fraction"
 	case *ast.BoolNode:
 		return "true or false"
 	case *ast.SequenceNode:

@@ -20,6 +20,16 @@ func personRule(s string) (wrong, hint string) {
 	return "", ""
 }
 
+// atMost refuses what is longer, in bytes.
+func atMost(most int, hint string) rule {
+	return func(s string) (string, string) {
+		if len(s) > most {
+			return quoted(s) + " is longer than " + strconv.Itoa(most) + " bytes", hint
+		}
+		return "", ""
+	}
+}
+
 // noDash refuses what a program would take for an option.
 func noDash(s string) (wrong, hint string) {
 	if strings.HasPrefix(s, "-") {
@@ -104,7 +114,7 @@ func groupRule(s string) (wrong, hint string) {
 
 // headerName is the name of an HTTP header, one that requests and answers may carry freely.
 func headerName() shape[string] {
-	return pattern[string]("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$", "is not the name of a header", "")
+	return pattern[string]("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "is not the name of a header", "")
 }
 
 func cookieRule(s string) (wrong, hint string) {

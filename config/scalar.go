@@ -55,6 +55,9 @@ func pattern[T ~string](expr, wrong, hint string, rules ...rule) shape[T] {
 func (r *reader) word(at string, n ast.Node) (string, bool) {
 	value, ok := text(n)
 	switch {
+	case n.Type() == ast.NullType:
+		r.problem(at, "", "must not be empty")
+		return "", false
 	case !ok:
 		hint := ""
 		switch n.Type() { //nolint:exhaustive // the others cannot be quoted
@@ -101,7 +104,11 @@ func number[T ~int | ~int64](least, most int64) shape[T] {
 	return shape[T]{schema: s, read: func(r *reader, at string, n ast.Node, into *T) {
 		integer, ok := n.(*ast.IntegerNode)
 		if !ok {
-			r.problem(at, "", "must be a whole number, not %s", describe(n))
+			hint := ""
+			if digits, quoted := text(n); quoted && !strings.ContainsFunc(digits, func(c rune) bool { return c < '0' || c > '9' }) {
+				hint = fmt.Sprintf("write a number from %d to %d, without quotes", least, most)
+			}
+			r.problem(at, hint, "must be a whole number, not %s", describe(n))
 			return
 		}
 		value := int64(math.MaxInt64)
@@ -136,7 +143,9 @@ func flag() shape[bool] {
 	}}
 }
 
-const durationForm = `^(?:[0-9]{1,5}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,8}m)?(?:[0-9]{1,9}s)?(?:[0-9]{1,12}ms)?$`
+const durationForm = `^(?:[0-9]+d)?(?:[0-9]+h)?(?:[0-9]+m)?(?:[0-9]+s)?(?:[0-9]+ms)?$`
+
+var durationRegexp = regexp.MustCompile(durationForm)
 
 func durationSchema() schema {
 	return schema{
@@ -170,12 +179,12 @@ func duration(least, most time.Duration) shape[time.Duration] {
 
 // parseDuration reads what durationForm describes.
 func parseDuration(s string) (time.Duration, bool) {
-	if s == "" || !regexp.MustCompile(durationForm).MatchString(s) {
+	if s == "" || !durationRegexp.MatchString(s) {
 		return 0, false
 	}
 	var total time.Duration
 	if days, rest, found := strings.Cut(s, "d"); found {
-		n, err := strconv.Atoi(days)
+		n, err := strconv.ParseInt(days, 10, 16) // 89 years
 		if err != nil {
 			return 0, false
 		}
@@ -203,7 +212,7 @@ func span(d time.Duration) string {
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}, {time.Millisecond, "ms"}} {
 		if n := d / unit.size; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, unit.name)
-			d -= n * unit.size
+			d %= unit.size
 		}
 	}
 	return b.String()

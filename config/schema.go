@@ -12,7 +12,7 @@ type schema struct {
 	Ref         string     `json:"$ref,omitempty"`
 	Title       string     `json:"title,omitempty"`
 	Description string     `json:"description,omitempty"`
-	Type        string     `json:"type,omitempty"`
+	Type        any        `json:"type,omitempty"` // one type, or a list of them
 	Const       string     `json:"const,omitempty"`
 	Enum        []string   `json:"enum,omitempty"`
 	Default     any        `json:"default,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -21,20 +22,16 @@ type reference struct{ env, file string }
 func referenceShape() shape[reference] {
 	return object(
 		optional("env", "Name of an environment variable of the service.", word[string](), func(s *reference) *string { return &s.env }),
-		optional("file", "Path of a file; a line break at its end does not count.", word[string](), func(s *reference) *string { return &s.file }),
+		optional("file", "Path of a file, from the working folder if relative; a line break at its end does not count.", word[string](), func(s *reference) *string { return &s.file }),
 	)
 }
 
 func secretSchema() schema {
 	s := referenceShape().schema
+	s.Type = "object"
 	s.Description = "A secret by reference, never the secret itself."
 	s.OneOf = []schema{{Required: []string{"env"}}, {Required: []string{"file"}}}
 	return s
-}
-
-// secret is a secret by reference, resolved while it is read.
-func secret() shape[upgrade.Secret] {
-	return shape[upgrade.Secret]{schema: schema{Ref: "#/$defs/secret"}, read: readSecret}
 }
 
 // line is a secret of one line without white space around it, as headers and forms carry it.
@@ -57,6 +54,7 @@ func line() shape[upgrade.Secret] {
 	}}
 }
 
+// readSecret reads a secret by reference and resolves it.
 func readSecret(r *reader, at string, n ast.Node, into *upgrade.Secret) {
 	const hint = "write {env: NAME} or {file: PATH}"
 	if _, keys := n.(ast.MapNode); !keys {
@@ -131,6 +129,26 @@ func (r *reader) keep(at, value string, into *upgrade.Secret) {
 		r.problem(at, "", "the secret holds a NUL byte")
 	default:
 		*into = upgrade.Secret(value)
+		r.masked(value)
+	}
+}
+
+// masked notes what is to be masked of a secret. Output is masked line by line, so a secret of several
+// lines is as many secrets.
+func (r *reader) masked(value string) {
+	const few = 8
+	parts := []string{value}
+	if lines := strings.Split(value, "\n"); len(lines) > 1 {
+		for _, one := range lines {
+			if one = strings.TrimSpace(one); len(one) >= few {
+				parts = append(parts, one)
+			}
+		}
+	}
+	for _, part := range parts {
+		if !slices.Contains(r.secrets, upgrade.Secret(part)) {
+			r.secrets = append(r.secrets, upgrade.Secret(part))
+		}
 	}
 }
 

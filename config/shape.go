@@ -71,6 +71,9 @@ func object[S any](fields ...field[S]) shape[S] {
 			s.Required = append(s.Required, f.key)
 		}
 	}
+	if len(s.Required) == 0 {
+		s.Type = objectOrNull() // a key with nothing behind it
+	}
 	return shape[S]{schema: s, read: func(r *reader, at string, n ast.Node, into *S) {
 		entries, ok := r.entries(at, n)
 		if !ok {
@@ -93,13 +96,23 @@ func object[S any](fields ...field[S]) shape[S] {
 			switch {
 			case seen[f.key]:
 			case f.must:
-				r.problem(under(at, f.key), f.about, "must be set")
+				r.problem(under(at, f.key), asHint(f.about), "must be set")
 			case f.absent != nil:
 				f.absent(into)
 			}
 		}
 	}}
 }
+
+// asHint returns a sentence of the manual as a hint: in lower case, without full stop.
+func asHint(about string) string {
+	if about == "" {
+		return ""
+	}
+	return strings.ToLower(about[:1]) + strings.TrimSuffix(about[1:], ".")
+}
+
+func objectOrNull() []string { return []string{"object", "null"} }
 
 // unknownKey returns what may have been meant by a key that an object does not have.
 func unknownKey(at, key string, s schema) string {
@@ -232,6 +245,9 @@ type pair[T any] struct {
 // dictionary is keys of the operator's choosing, which must look like names do.
 func dictionary[T any](names shape[string], value shape[T], least int) shape[[]pair[T]] {
 	s := schema{Type: "object", Names: &names.schema, Additional: value.schema}
+	if least == 0 {
+		s.Type = objectOrNull()
+	}
 	return shape[[]pair[T]]{schema: s, read: func(r *reader, at string, n ast.Node, into *[]pair[T]) {
 		entries, ok := r.entries(at, n)
 		if !ok {

@@ -1,13 +1,14 @@
 package config
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
 
 // didYouMean returns a hint that names the known word nearest to a misspelt one, or "" if none is near.
 func didYouMean(word string, known []string) string {
-	best, least := "", max(1, len([]rune(word))/3)+1
+	best, least := "", min(max(1, len([]rune(word))/3), 4)+1
 	for _, candidate := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(candidate)); d < least {
 			best, least = candidate, d
@@ -35,7 +36,7 @@ func oneOf(word string, known []string) string {
 func distance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	if len(from) > maxWord || len(to) > maxWord {
-		return maxWord
+		return math.MaxInt
 	}
 	var before, last []int // the two rows above the one that is being filled
 	row := make([]int, len(to)+1)

@@ -106,7 +106,7 @@ func (r *reader) plainTokens(tokens token.Tokens) bool {
 func (r *reader) parseText(text string) (file *ast.File) {
 	defer func() {
 		if recover() != nil {
-			r.whole("the file cannot be read as YAML", "is a bracket or a quotation mark missing?")
+			r.whole("the file is not YAML", "is a bracket or a quotation mark missing?")
 			file = nil
 		}
 	}()
@@ -119,17 +119,19 @@ func (r *reader) parseText(text string) (file *ast.File) {
 		return file
 	}
 	// The error's own text quotes the lines around it, which may hold what belongs to nobody's log.
-	var known interface {
-		error
-		GetToken() *token.Token
-		GetMessage() string
-	}
-	if errors.As(err, &known) {
-		r.syntax(known.GetToken(), known.GetMessage(), "")
+	if known, ok := errors.AsType[mistake](err); ok {
+		r.syntax(known.GetToken(), "the file is not YAML: "+known.GetMessage(), "")
 	} else {
-		r.whole("the file cannot be read as YAML", "")
+		r.whole("the file is not YAML", "")
 	}
 	return nil
+}
+
+// mistake is what the parser's errors have in common.
+type mistake interface {
+	error
+	GetToken() *token.Token
+	GetMessage() string
 }
 
 // syntax reports a mistake in the writing itself, where there is no path yet.
