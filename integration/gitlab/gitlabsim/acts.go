@@ -3,6 +3,8 @@ package gitlabsim
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // refusal is an answer of the API that says no. Message is text, a list or a map, as GitLab has it.
@@ -11,8 +13,14 @@ type refusal struct {
 	Message any
 }
 
-// Error returns status and message.
-func (r *refusal) Error() string { return fmt.Sprintf("%d: %v", r.Status, r.Message) }
+// Error returns status and message; most messages begin with the status.
+func (r *refusal) Error() string {
+	status, text := strconv.Itoa(r.Status), fmt.Sprint(r.Message)
+	if strings.HasPrefix(text, status) {
+		return text
+	}
+	return status + " " + text
+}
 
 // act writes the log of what was done. mu is held.
 func (s *Server) act(by *User, act, target, result, warning string) {

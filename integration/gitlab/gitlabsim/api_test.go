@@ -128,14 +128,14 @@ func TestExternalPipelineOpens(t *testing.T) {
 	if _, err := r.Merge(t.Context(), p.ID, mr.IID, r.Reviewer.ID, false); err == nil {
 		t.Fatal("merged without a pipeline")
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", r.url+"/api/v4/projects/"+itoa(p.ID)+"/statuses/"+string(head), strings.NewReader("state=success&name=lint"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/api/v4/projects/"+itoa(p.ID)+"/statuses/"+string(head), strings.NewReader("state=success&name=lint"))
 	check(t, err)
 	req.Header.Set("PRIVATE-TOKEN", r.Reviewer.Token.Reveal())
 	resp, err := http.DefaultClient.Do(req)
 	check(t, err)
 	check(t, resp.Body.Close())
 	acts := r.Acts()
-	if last := acts[len(acts)-1]; resp.StatusCode != 201 || last.Act != "status" || last.Warning == "" {
+	if last := acts[len(acts)-1]; resp.StatusCode != http.StatusCreated || last.Act != "status" || last.Warning == "" {
 		t.Errorf("%d, the last act is %+v", resp.StatusCode, last)
 	}
 	if pls := r.Pipelines(p.ID); len(pls) != 1 || pls[0].Source != "external" {
@@ -228,7 +228,7 @@ func TestIDToken(t *testing.T) {
 
 func get(t *testing.T, url string, into any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	check(t, err)
 	resp, err := http.DefaultClient.Do(req)
 	check(t, err)

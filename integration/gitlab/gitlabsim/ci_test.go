@@ -46,6 +46,9 @@ func TestProductionPipeline(t *testing.T) {
 		}
 		check(t, sim.Play(gate, seeded.Bot.ID))
 		expect("opened", "manual", "success", "manual")
+		if err := sim.Play(deploy, seeded.Developer.ID); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
+			t.Errorf("a developer deploys: %v", err)
+		}
 		check(t, sim.Play(deploy, seeded.Reviewer.ID))
 		expect("deploying", "running", "success", "running")
 		time.Sleep(2*time.Minute - time.Second)
