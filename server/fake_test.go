@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -275,4 +277,12 @@ func (s *site) do(method, target, token, body string, header ...string) *httptes
 
 func (s *site) get(target string) *httptest.ResponseRecorder {
 	return s.do(http.MethodGet, target, managerToken, "")
+}
+
+// newRegistry returns a registry that has a server's metrics already.
+func newRegistry(t *testing.T) *prometheus.Registry {
+	t.Helper()
+	r := prometheus.NewRegistry()
+	newSite(t, fullWorld(), func(c *Config) { c.Metrics = r })
+	return r
 }

@@ -102,10 +102,11 @@ func blockedResults() []upgrade.Result {
 			Run: 481, Gate: "site", Kind: "varnish", Stage: upgrade.StageAfter, Environment: "staging", Round: 1, Required: true, TouchesLive: true,
 			Outcome: upgrade.OutcomeUnknown, Message: "2 of 3 paths answer, 1 could not be checked", StartedAt: at("08:50:26"), Took: 7 * time.Second,
 			Evidence: upgrade.Evidence{Tables: []upgrade.Table{{
-				Title: "Ladder", Columns: []string{"Path", "DNS", "TCP", "TLS", "Varnish", "Backend"},
+				Title: "Ladder", Columns: []string{"Path", "Address", "DNS", "TCP", "TLS", "Varnish", "Backend"},
 				Rows: [][]string{
-					{"https://staging.example.org/", "ok 2 ms", "ok 3 ms", "ok 11 ms", "ok hit, 4 ms", "ok 200, 38 ms"},
-					{"https://new.example.org/", "ok 2 ms", "broken No answer", "not reached", "not reached", "not reached"},
+					{"https://staging.example.org/", "203.0.113.7:443", "2.0 ms", "3.1 ms", "11.4 ms", "4.0 ms hit", "38.2 ms 200"},
+					{"https://new.example.org/", "203.0.113.8:443", "2.2 ms", "✗ no answer within 800 ms", "Not reached", "Not reached", "Not reached"},
+					{"http://plain.example.org/", "203.0.113.9:80", "1.9 ms", "3.0 ms", "–", "3.9 ms miss", "41.0 ms 200"},
 				},
 			}}},
 		},

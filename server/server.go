@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -45,6 +46,11 @@ type Server struct {
 	took    *prometheus.HistogramVec
 	streams prometheus.Gauge
 
+	pages pages
+	files map[string]asset // by the name under which they are served
+	tail  journalEnd
+	open  atomic.Int64 // streams
+
 	handler http.Handler
 	ending  chan struct{} // closed when streams are to end
 	end     sync.Once
@@ -63,6 +69,14 @@ func New(cfg Config) (*Server, error) {
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
 		ending: make(chan struct{}),
+	}
+	assets, files, err := loadAssets()
+	if err != nil {
+		return nil, err
+	}
+	s.files = files
+	if s.pages, err = loadTemplates(assets); err != nil {
+		return nil, err
 	}
 	if err := s.measure(cfg.Metrics); err != nil {
 		return nil, err

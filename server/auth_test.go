@@ -1,0 +1,265 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// TestEveryRouteIsGuarded asks for each route without a token. What is open is listed here; whatever
+// is added is guarded or has to be listed.
+func TestEveryRouteIsGuarded(t *testing.T) {
+	open := map[string]int{
+		"GET /healthz": 200, "GET /readyz": 200, "GET /static/:name": 404, "GET /login": 200, "POST /login": 401,
+		"POST /webhooks/gitlab": 200,
+	}
+	hook := func(r gin.IRouter) { r.POST("/webhooks/gitlab", func(c *gin.Context) { c.Status(http.StatusOK) }) }
+	s := newSite(t, fullWorld(), func(c *Config) { c.Mount = []func(gin.IRouter){hook} })
+	cfg := s.world.config(s.log)
+	cfg.Mount = []func(gin.IRouter){hook}
+	cfg, err := cfg.check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.routes(cfg).Routes() {
+		name := r.Method + " " + r.Path
+		t.Run(strings.NewReplacer(" ", "_", "/", "_").Replace(name), func(t *testing.T) {
+			target := strings.NewReplacer(":id", "481", ":stage", "apply", ":part", "verdict", ":name", "none").Replace(r.Path)
+			for _, token := range []string{"", "wrong"} {
+				w := s.do(r.Method, target, token, "")
+				switch code, isOpen := open[name]; {
+				case isOpen && w.Code != code:
+					t.Errorf("answered %d, want %d", w.Code, code)
+				case isOpen:
+				case strings.HasPrefix(r.Path, "/api/"), r.Path == "/metrics":
+					if w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" || decode[problem](t, w).Code != upgrade.CodeUnauthorized {
+						t.Errorf("answered %d %s, want a problem 401", w.Code, w.Body)
+					}
+				case strings.Contains(r.Path, "/parts/"), r.Path == "/events":
+					if w.Code != 401 || w.Body.Len() != 0 {
+						t.Errorf("answered %d %s, want an empty 401", w.Code, w.Body)
+					}
+				default:
+					if to := w.Header().Get("Location"); w.Code != 303 || !strings.HasPrefix(to, "/login") {
+						t.Errorf("answered %d to %q, want a way to the sign-in page", w.Code, to)
+					}
+				}
+			}
+		})
+	}
+	if w := s.do("GET", "/nothing", "", ""); w.Code != 303 {
+		t.Errorf("what is not there is answered %d", w.Code)
+	}
+	if w := s.do("GET", "/api/v1/nothing", "", ""); w.Code != 401 {
+		t.Errorf("what is not in the API is answered %d", w.Code)
+	}
+	if len(s.world.asked) != 0 {
+		t.Errorf("asked %+v", s.world.asked)
+	}
+}
+
+func TestOpenMetrics(t *testing.T) {
+	s := newSite(t, fullWorld(), func(c *Config) { c.OpenMetrics = true })
+	s.get("/api/v1/runs/512")
+	w := s.do("GET", "/metrics", "", "")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `upgradegate_http_requests_total{code="404",method="GET",route="/api/v1/runs/:id"} 1`) {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+}
+
+func session(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
+	t.Helper()
+	for _, c := range w.Result().Cookies() {
+		if c.Name == sessionCookie {
+			return c
+		}
+	}
+	t.Fatalf("no session: %d %v", w.Code, w.Header())
+	return nil
+}
+
+func TestSignIn(t *testing.T) {
+	s := newSite(t, fullWorld())
+	form := url.Values{"token": {managerToken}, "next": {"/runs/481"}}.Encode()
+	for _, tc := range []struct {
+		name string
+		w    *httptest.ResponseRecorder
+	}{
+		{"by_link", s.do("GET", "/login?token="+managerToken+"&next=/runs/481", "", "")},
+		{"by_form", s.do("POST", "/login", "", form, "Content-Type", "application/x-www-form-urlencoded")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.w.Code != 303 || tc.w.Header().Get("Location") != "/runs/481" {
+				t.Fatalf("answered %d %v", tc.w.Code, tc.w.Header())
+			}
+			c := session(t, tc.w)
+			if !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+				t.Errorf("cookie %+v", c)
+			}
+			if strings.Contains(c.Value, managerToken) {
+				t.Error("the cookie holds the token")
+			}
+			if w := s.do("GET", "/", "", "", "Cookie", c.Name+"="+c.Value); w.Code != 200 || !strings.Contains(w.Body.String(), "Mira Holt") {
+				t.Errorf("the board is answered %d", w.Code)
+			}
+			if w := s.do("GET", "/api/v1/runs", "", "", "Cookie", c.Name+"="+c.Value); w.Code != 200 {
+				t.Errorf("the API is answered %d", w.Code)
+			}
+			other := newSite(t, fullWorld())
+			if w := other.do("GET", "/", "", "", "Cookie", c.Name+"="+c.Value); w.Code != 303 {
+				t.Errorf("a session of another start is answered %d", w.Code)
+			}
+		})
+	}
+	if strings.Contains(s.log.String(), managerToken) {
+		t.Errorf("the log shows the token:\n%s", s.log)
+	}
+	for _, bad := range []string{"", ".", "a.b", "TWlyYSBIb2x0", "TWlyYSBIb2x0.", "TWlyYSBIb2x0.AAAA", "VmVyYSBWaWV3ZXI." + strings.Split(session(t, s.do("GET", "/login?token="+managerToken, "", "")).Value, ".")[1]} {
+		if w := s.do("GET", "/", "", "", "Cookie", sessionCookie+"="+bad); w.Code != 303 {
+			t.Errorf("session %q is answered %d", bad, w.Code)
+		}
+	}
+}
+
+func TestSignInRefused(t *testing.T) {
+	s := newSite(t, fullWorld())
+	w := s.do("GET", "/login?token=token-of-mira-manageR", "", "")
+	if w.Code != 401 || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Body.String(), "not known") {
+		t.Errorf("answered %d %v", w.Code, w.Header())
+	}
+	if strings.Contains(s.log.String(), "manageR") || strings.Contains(w.Body.String(), "manageR") {
+		t.Error("the token is shown")
+	}
+	plain := newSite(t, fullWorld(), func(c *Config) { c.PublicURL = "http://127.0.0.1:8080" })
+	if c := session(t, plain.do("GET", "/login?token="+managerToken, "", "")); c.Secure {
+		t.Error("over plain HTTP the cookie would never come back")
+	}
+}
+
+func TestSignOut(t *testing.T) {
+	s := newSite(t, fullWorld())
+	w := s.do("POST", "/logout", managerToken, "")
+	if c := session(t, w); w.Code != 303 || c.Value != "" || c.MaxAge >= 0 {
+		t.Errorf("answered %d, cookie %+v", w.Code, c)
+	}
+}
+
+func TestLocalPath(t *testing.T) {
+	for _, tc := range []struct{ name, next, want string }{
+		{"path", "/runs/481", "/runs/481"},
+		{"with_query", "/history?stack=a%2Fb", "/history?stack=a%2Fb"},
+		{"empty", "", "/"},
+		{"other_site", "https://evil.example.org/", "/"},
+		{"other_site_without_scheme", "//evil.example.org/", "/"},
+		{"three_slashes", "///evil.example.org/", "/"},
+		{"backslash", "/\\evil.example.org", "/"},
+		{"relative", "runs/481", "/"},
+		{"script", "javascript:alert(1)", "/"},
+		{"tab", "/\t/evil.example.org", "/"},
+		{"new_line", "/a\nSet-Cookie: x", "/"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := localPath(tc.next); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCrossSitePostRefused(t *testing.T) {
+	s := newSite(t, fullWorld())
+	for _, tc := range []struct {
+		name   string
+		header []string
+		want   int
+	}{
+		{"program", nil, 202},
+		{"own_page", []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://gate.example.org"}, 202},
+		{"own_page_behind_a_proxy", []string{"Origin", "https://gate.example.org"}, 202},
+		{"other_site", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example.org"}, 403},
+		{"other_site_old_browser", []string{"Origin", "https://evil.example.org"}, 403},
+		{"sister_site", []string{"Sec-Fetch-Site", "same-site", "Origin", "https://other.example.org"}, 403},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if w := s.do("POST", "/api/v1/runs/481/retry", managerToken, "", tc.header...); w.Code != tc.want {
+				t.Errorf("answered %d, want %d", w.Code, tc.want)
+			}
+		})
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	s := newSite(t, fullWorld())
+	for _, target := range []string{"/", "/runs/481", "/runs/512", "/api/v1/runs", "/login", "/healthz"} {
+		h := s.get(target).Header()
+		if h.Get("Content-Security-Policy") != policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "DENY" ||
+			h.Get("Cache-Control") != "no-store" || h.Get("Strict-Transport-Security") == "" || h.Get("X-Request-Id") == "" {
+			t.Errorf("%s has %v", target, h)
+		}
+	}
+}
+
+func TestConfigRefused(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no_runs":        func(c *Config) { c.Runs = nil },
+		"no_clock":       func(c *Config) { c.Clock = nil },
+		"no_tokens":      func(c *Config) { c.Tokens = nil },
+		"empty_token":    func(c *Config) { c.Tokens[0].Secret = "" },
+		"no_name":        func(c *Config) { c.Tokens[0].Person.Name = "" },
+		"no_role":        func(c *Config) { c.Tokens[0].Person.Role = "king" },
+		"same_name":      func(c *Config) { c.Tokens[0].Person.Name = c.Tokens[1].Person.Name },
+		"same_token":     func(c *Config) { c.Tokens[0].Secret = c.Tokens[1].Secret },
+		"public_url":     func(c *Config) { c.PublicURL = "gate.example.org" },
+		"gitlab_url":     func(c *Config) { c.GitLabURL = "javascript:alert(1)" },
+		"no_log":         func(c *Config) { c.Log = nil },
+		"no_deliveries":  func(c *Config) { c.Deliveries = nil },
+		"no_acts":        func(c *Config) { c.Acts = nil },
+		"metrics_in_use": func(c *Config) { c.Metrics = newRegistry(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := fullWorld().config(&syncBuffer{})
+			change(&cfg)
+			if _, err := New(cfg); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestHealth(t *testing.T) {
+	w := fullWorld()
+	s := newSite(t, w)
+	if got := s.do("GET", "/healthz", "", ""); got.Code != 200 {
+		t.Errorf("healthz answers %d", got.Code)
+	}
+	if got := s.do("GET", "/readyz", "", ""); got.Code != 200 {
+		t.Errorf("readyz answers %d", got.Code)
+	}
+	w.pingErr = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "disk of host db7 is full"}
+	if got := s.do("GET", "/readyz", "", ""); got.Code != 503 || strings.Contains(got.Body.String(), "db7") {
+		t.Errorf("readyz answers %d %s", got.Code, got.Body)
+	}
+	if got := s.do("GET", "/healthz", "", ""); got.Code != 200 {
+		t.Errorf("healthz answers %d while the database is away", got.Code)
+	}
+	w.pingErr = nil
+	s.EndStreams()
+	if got := s.do("GET", "/readyz", "", ""); got.Code != 503 {
+		t.Errorf("readyz answers %d while shutting down", got.Code)
+	}
+}
+
+func TestReadinessDoesNotHang(t *testing.T) {
+	w := fullWorld()
+	w.pingWait = true
+	s := newSite(t, w)
+	if got := s.do("GET", "/readyz", "", ""); got.Code != 503 {
+		t.Errorf("answers %d", got.Code)
+	}
+}

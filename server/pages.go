@@ -1,0 +1,248 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+func (s *Server) pageRoutes(r *gin.Engine) {
+	r.GET("/static/:name", s.static)
+	r.GET("/login", s.page(s.loginPage))
+	r.POST("/login", limitBody, s.page(s.login))
+
+	g := r.Group("/", limitBody, s.guardPage)
+	g.GET("/", s.page(s.boardPage))
+	g.GET("/board/parts/:part", s.page(s.boardPart))
+	g.GET("/history", s.page(s.historyPage))
+	g.GET("/deliveries", s.page(s.deliveriesPage))
+	g.GET("/runs/:id", s.page(s.showRun))
+	g.GET("/runs/:id/parts/:part", s.page(s.runPart))
+	g.GET("/runs/:id/log/:stage", s.page(s.logPage))
+	for _, q := range questions() {
+		g.GET("/runs/:id/"+q.path, s.page(s.confirmPage(q)))
+		g.POST("/runs/:id/"+q.path, s.page(s.confirm(q)))
+	}
+	g.GET("/events", s.page(s.streamEvents))
+	g.POST("/theme", s.setTheme)
+	g.POST("/logout", s.logout)
+}
+
+func (s *Server) boardPage(c *gin.Context) error {
+	tail, err := s.tail.read(c.Request.Context(), s)
+	if err != nil {
+		return err
+	}
+	d, err := s.readBoard(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	page := s.board(d, person(c))
+	l := s.layout(c, page.Lead.Headline, page)
+	l.Stream = "/events?scope=board&after=" + strconv.FormatInt(tail, 10)
+	return s.show(c, http.StatusOK, "board", l)
+}
+
+func (s *Server) boardPart(c *gin.Context) error {
+	d, err := s.readBoard(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	page, part := s.board(d, person(c)), c.Param("part")
+	switch part {
+	case "lead":
+		return s.showPart(c, "board", "part-lead", page.Lead)
+	case "recent":
+		return s.showPart(c, "board", "part-recent", page.Recent)
+	}
+	for _, g := range page.Groups {
+		if g.ID == part {
+			return s.showPart(c, "board", "part-group", g)
+		}
+	}
+	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("the board has no part %q", part)}
+}
+
+func (s *Server) showRun(c *gin.Context) error {
+	id, err := runID(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.read(c.Request.Context(), id)
+	if err != nil {
+		return err
+	}
+	page := s.runPage(c.Request.Context(), d, person(c))
+	page.Flash = flash(c.Query("done"))
+	l := s.layout(c, page.Title, page)
+	l.TabIcon = tabIcon(page.Verdict.Chip.Tone)
+	l.Stream = fmt.Sprintf("/events?scope=run:%d&after=%d", id, d.seq())
+	return s.show(c, http.StatusOK, "run", l)
+}
+
+// runPart renders one part of the page of a run, from the very template that the page uses.
+func (s *Server) runPart(c *gin.Context) error {
+	id, err := runID(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.read(c.Request.Context(), id)
+	if err != nil {
+		return err
+	}
+	page, part := s.runPage(c.Request.Context(), d, person(c)), c.Param("part")
+	models := map[string]any{
+		"crumbs": page.Crumbs, "verdict": page.Verdict, "rail": page.Rail, "gates": page.Gates, "plan": page.Plan, "log": page.Log,
+		"facts": page.Facts, "audit": page.Audit,
+	}
+	if model, ok := models[part]; ok {
+		return s.showPart(c, "run", "part-"+part, model)
+	}
+	for _, g := range page.Gates.Gates {
+		if g.ID == part {
+			return s.showPart(c, "run", "part-gate", g)
+		}
+	}
+	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("run %d has no part %q", id, part)}
+}
+
+// logPage is a log, whole or its end.
+type logPage struct {
+	Number, Path, Stage, Raw string
+	Stages                   []navItem
+	Log                      logView
+}
+
+func (s *Server) logPage(c *gin.Context) error {
+	run, err := s.run(c)
+	if err != nil {
+		return err
+	}
+	stage := c.Param("stage")
+	page := logPage{
+		Number: run.ID.String(), Path: runPath(run.ID), Stage: upperFirst(stage), Raw: fmt.Sprintf("/api/v1/runs/%d/log/%s", run.ID, url.PathEscape(stage)),
+	}
+	for _, one := range stages() {
+		page.Stages = append(page.Stages, navItem{Title: upperFirst(one), Path: page.Path + "/log/" + one, Current: one == stage})
+	}
+	lines, left, err := s.lines(c.Request.Context(), run.ID, stage, pageLines, s.words())
+	if err != nil {
+		known := slices.Contains(stages(), stage)
+		if !known || upgrade.CodeOf(err) != upgrade.CodeNotFound {
+			return err
+		}
+		page.Log.Empty = "There is no log of this stage: it was not reached, or the log was removed after the time for which logs are kept."
+	}
+	page.Log.Lines, page.Log.Folded = lines, left
+	if len(lines) == 0 && page.Log.Empty == "" {
+		page.Log.Empty = "Nothing was written yet."
+	}
+	return s.show(c, http.StatusOK, "log", s.layout(c, fmt.Sprintf("Log of run %d: %s", run.ID, stage), page))
+}
+
+// pageSize is how many rows the lists on pages have.
+const pageSize = 50
+
+// historyPage is a list of all runs.
+type historyPage struct {
+	Rows   []historyRow
+	Stack  string
+	Next   string
+	Filter []navItem
+}
+
+type historyRow struct {
+	Path, Number, Stack, Base, Version, By, Headline string
+	From                                             link
+	Chip                                             chip
+	When                                             when
+}
+
+func (s *Server) historyPage(c *gin.Context) error {
+	q := newQuery(c, "stack", "phase", "before")
+	f := upgrade.RunFilter{
+		Stack: upgrade.StackName(q.values.Get("stack")), Phases: q.phases(), Before: upgrade.RunID(q.integer("before", 0, 0)), Limit: pageSize + 1,
+	}
+	if q.err != nil {
+		return q.err
+	}
+	found, err := s.runs.Runs(c.Request.Context(), f)
+	if err != nil {
+		return fmt.Errorf("list runs: %w", err)
+	}
+	page, w := historyPage{Stack: string(f.Stack)}, s.words()
+	cut := paged(c, found, pageSize, "before", func(r upgrade.Run) int64 { return int64(r.ID) })
+	page.Next = cut.Next
+	for _, r := range cut.Items {
+		told := upgrade.Tell(r)
+		row := historyRow{
+			Path: runPath(r.ID), Number: r.ID.String(), Stack: string(r.Stack), Base: r.Base, Version: r.Version,
+			Headline: told.Headline, Chip: chipOf(told.Look, told.Key), When: w.stamp(r.CreatedAt),
+		}
+		row.From, row.By = s.from(r)
+		page.Rows = append(page.Rows, row)
+	}
+	for _, one := range []struct{ title, phase string }{
+		{"All", ""},
+		{"In production", string(upgrade.PhasePromoted)},
+		{"May go", string(upgrade.PhaseUnlocked)},
+		{"Blocked", string(upgrade.PhaseBlocked)},
+		{"Failed", string(upgrade.PhaseFailed) + "," + string(upgrade.PhaseInterrupted)},
+		{"Stopped or replaced", string(upgrade.PhaseStopped) + "," + string(upgrade.PhaseSuperseded)},
+	} {
+		values := url.Values{}
+		if one.phase != "" {
+			values.Set("phase", one.phase)
+		}
+		if page.Stack != "" {
+			values.Set("stack", page.Stack)
+		}
+		page.Filter = append(page.Filter, navItem{Title: one.title, Path: address("/history", values), Current: q.values.Get("phase") == one.phase})
+	}
+	return s.show(c, http.StatusOK, "history", s.layout(c, "History", page))
+}
+
+func address(path string, values url.Values) string {
+	if len(values) == 0 {
+		return path
+	}
+	return path + "?" + values.Encode()
+}
+
+// deliveriesPage is a list of what came in.
+type deliveriesPage struct {
+	Rows   []deliveryRow
+	Next   string
+	Filter []navItem
+}
+
+func (s *Server) deliveriesPage(c *gin.Context) error {
+	q := newQuery(c, "fate", "before")
+	f := upgrade.DeliveryFilter{Fates: q.fates(), Before: q.integer("before", 0, 0), Limit: pageSize + 1}
+	if q.err != nil {
+		return q.err
+	}
+	found, err := s.deliveries.Deliveries(c.Request.Context(), f)
+	if err != nil {
+		return fmt.Errorf("list deliveries: %w", err)
+	}
+	page, w := deliveriesPage{}, s.words()
+	cut := paged(c, found, pageSize, "before", func(d upgrade.Delivery) int64 { return d.Number })
+	page.Next = cut.Next
+	for _, d := range cut.Items {
+		page.Rows = append(page.Rows, deliveryRowOf(d, w))
+	}
+	page.Filter = []navItem{{Title: "All", Path: "/deliveries", Current: len(f.Fates) == 0}}
+	for _, fate := range fates() {
+		page.Filter = append(page.Filter, navItem{
+			Title: fateLook(fate).Word, Path: "/deliveries?fate=" + string(fate), Current: len(f.Fates) == 1 && f.Fates[0] == fate,
+		})
+	}
+	return s.show(c, http.StatusOK, "deliveries", s.layout(c, "Deliveries", page))
+}

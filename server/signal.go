@@ -1,0 +1,55 @@
+package server
+
+import (
+	"slices"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// runParts says which parts of a run's page an event of its journal changes.
+func runParts(e upgrade.Event) []string {
+	switch e.Kind {
+	case upgrade.EventPhase:
+		return []string{"verdict", "rail", "gates", "plan", "log", "facts", "audit"}
+	case upgrade.EventGate:
+		return []string{"verdict", "rail", "gates", "log"}
+	case upgrade.EventResource:
+		return []string{"verdict", "rail", "plan", "log"}
+	case upgrade.EventApply:
+		return []string{"verdict", "rail", "plan", "log", "audit"}
+	case upgrade.EventCreated, upgrade.EventAnswer:
+		return []string{"verdict", "facts", "audit"}
+	case upgrade.EventWaiting, upgrade.EventOrder, upgrade.EventRequest, upgrade.EventRetry, upgrade.EventStatus, upgrade.EventNote:
+		return []string{"verdict", "rail", "audit"}
+	}
+	return []string{"verdict", "audit"}
+}
+
+// boardParts says which parts of the board it changes.
+func boardParts(e upgrade.Event) []string {
+	switch e.Kind {
+	case upgrade.EventCreated:
+		return []string{"lead", "progress", "recent"}
+	case upgrade.EventPhase:
+		return []string{"lead", "attention", "ready", "progress", "step", "recent"}
+	case upgrade.EventGate, upgrade.EventResource, upgrade.EventApply, upgrade.EventWaiting:
+		return []string{"progress"}
+	case upgrade.EventOrder, upgrade.EventRequest:
+		return []string{"ready", "attention", "progress"}
+	case upgrade.EventAnswer, upgrade.EventStatus, upgrade.EventRetry, upgrade.EventNote:
+	}
+	return nil
+}
+
+// changed returns the parts that events change, each once, in order of first mention.
+func changed(events []upgrade.Event, partsOf func(upgrade.Event) []string) []string {
+	var parts []string
+	for _, e := range events {
+		for _, p := range partsOf(e) {
+			if !slices.Contains(parts, p) {
+				parts = append(parts, p)
+			}
+		}
+	}
+	return parts
+}

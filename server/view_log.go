@@ -1,0 +1,169 @@
+package server
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// The bounds of a log on a page; the API has all of it.
+const (
+	tailLines = 8
+	pageLines = 2000
+	lineBytes = 2000
+	tailBytes = 256 << 10
+)
+
+// lineView is one line of a log.
+type lineView struct {
+	When string
+	Text string
+	Bad  bool
+}
+
+// logView is the last lines of the stage that matters, and where the rest is.
+type logView struct {
+	Path   string
+	Stage  string // whose lines these are
+	Lines  []lineView
+	Links  []link
+	Empty  string
+	Live   bool
+	Folded int // lines left out on the page of a log
+}
+
+// logTail shows Terraform's output while it works or when it failed, else the gates' own lines.
+func (s *Server) logTail(ctx context.Context, d runData) logView {
+	v := logView{Path: runPath(d.run.ID), Live: d.run.Phase.Live()}
+	for _, stage := range stages() {
+		v.Links = append(v.Links, link{Text: upperFirst(stage), Href: v.Path + "/log/" + stage})
+	}
+	at := deciding(d.run)
+	if at == upgrade.StepGates || at == upgrade.StepUnlock {
+		v.Stage, v.Lines = "gates", gateLines(d)
+	}
+	if len(v.Lines) == 0 {
+		v.Stage = terraformStage(d.run, at)
+		lines, _, err := s.lines(ctx, d.run.ID, v.Stage, tailLines, d.words)
+		if err != nil {
+			v.Empty = upperFirst(upgrade.Public(err)) + "."
+		}
+		v.Lines = lines
+	}
+	if len(v.Lines) == 0 && v.Empty == "" {
+		v.Empty = "Nothing was written yet."
+	}
+	return v
+}
+
+func terraformStage(r upgrade.Run, at upgrade.RailStep) string {
+	switch {
+	case r.Phase == upgrade.PhaseQueued, r.Phase == upgrade.PhasePreparing, r.Phase == upgrade.PhaseFailed && r.From == upgrade.PhasePreparing:
+		return "prepare"
+	case at == upgrade.StepPlan, at == upgrade.StepPolicy:
+		return "plan"
+	}
+	return "apply"
+}
+
+// gateLines are the last lines that the gates wrote, by time.
+func gateLines(d runData) []lineView {
+	type entry struct {
+		at   time.Time
+		line lineView
+	}
+	var all []entry
+	for _, r := range d.results {
+		for _, l := range r.Evidence.Log {
+			all = append(all, entry{l.At, lineView{When: d.words.second(l.At).Text, Text: string(r.Gate) + ": " + l.Text}})
+		}
+		if r.Outcome == upgrade.OutcomeFailed || r.Outcome == upgrade.OutcomeUnknown {
+			end := r.StartedAt.Add(r.Took)
+			all = append(all, entry{end, lineView{When: d.words.second(end).Text, Text: string(r.Gate) + ": " + r.Message, Bad: r.Outcome == upgrade.OutcomeFailed}})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b entry) int { return a.at.Compare(b.at) })
+	var out []lineView
+	for _, e := range all[max(0, len(all)-tailLines):] {
+		out = append(out, e.line)
+	}
+	return out
+}
+
+// lines returns the last lines of a stage's log, at most limit, and how many it left out.
+func (s *Server) lines(ctx context.Context, id upgrade.RunID, stage string, limit int, w words) (out []lineView, left int, err error) {
+	r, err := s.openLog(ctx, id, stage)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = r.Close() }() // only read from
+	if seeker, ok := r.(io.Seeker); ok && limit <= tailLines {
+		if end, err := seeker.Seek(0, io.SeekEnd); err == nil {
+			// A log that cannot be sought in is read from its beginning.
+			_, _ = seeker.Seek(max(0, end-tailBytes), io.SeekStart)
+		}
+	}
+	ring, total := make([]string, 0, limit), 0
+	lines := bufio.NewReaderSize(r, 32<<10)
+	for {
+		text, err := readLine(lines)
+		if text != "" || err == nil {
+			if len(ring) < limit {
+				ring = append(ring, text)
+			} else {
+				ring[total%limit] = text
+			}
+			total++
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	for i := range ring {
+		at := i
+		if total > limit {
+			at = (total + i) % limit
+		}
+		out = append(out, logLine(ring[at], w))
+	}
+	return out, max(0, total-limit), nil
+}
+
+// readLine reads one line and drops what is beyond the first lineBytes of it.
+func readLine(r *bufio.Reader) (string, error) {
+	var b strings.Builder
+	for {
+		part, more, err := r.ReadLine()
+		if room := lineBytes - b.Len(); room > 0 {
+			b.Write(part[:min(room, len(part))])
+		}
+		if err != nil || !more {
+			return strings.ToValidUTF8(b.String(), "\ufffd"), err
+		}
+	}
+}
+
+// logLine reads a line of Terraform's: one JSON object with @message, or plain text.
+func logLine(raw string, w words) lineView {
+	var ui struct {
+		Level   string    `json:"@level"`
+		Message string    `json:"@message"`
+		At      time.Time `json:"@timestamp"`
+	}
+	if strings.HasPrefix(raw, "{") && json.Unmarshal([]byte(raw), &ui) == nil && ui.Message != "" {
+		return lineView{When: w.second(ui.At).Text, Text: ui.Message, Bad: ui.Level == "error"}
+	}
+	trimmed := strings.TrimLeft(raw, " │╷╵")
+	return lineView{Text: raw, Bad: strings.HasPrefix(cmp.Or(trimmed, raw), "Error")}
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// planView is what the plan changed, grouped by risk: destroyed first, replaced counted on its own.
+type planView struct {
+	Path    string
+	Counts  []countView
+	Groups  []planGroup
+	Known   bool   // there is a plan
+	Empty   string // said instead of groups
+	FullLog string // address of the plan's log
+	Title   string
+}
+
+type countView struct {
+	Sign, Word string
+	N          int
+	Tone       string
+}
+
+type planGroup struct {
+	Sign, Title string
+	Tone        string
+	Lines       []planLine
+}
+
+type planLine struct {
+	Address string
+	State   string // what came of it; empty: done
+	Tone    string
+}
+
+// changeOrder is the order of risk. The words are those of plan.Action, as the journal has them.
+func changeOrder() []string { return []string{"delete", "replace", "forget", "update", "create"} }
+
+func planOf(d runData) planView {
+	p := d.run.Plan
+	v := planView{
+		Path: runPath(d.run.ID), Known: p.ChangeDigest != "" || p.Changes() > 0, Title: "What the plan changes in " + string(d.run.Environment),
+		FullLog: runPath(d.run.ID) + "/log/plan",
+		Counts: []countView{
+			{"−", "destroyed", p.Destroy, tone(p.Destroy)},
+			{"±", "replaced", p.Replace, tone(p.Replace)},
+			{"~", "changed", p.Update, ""},
+			{"+", "added", p.Create, ""},
+		},
+	}
+	if p.Forget > 0 {
+		v.Counts = append(v.Counts, countView{"○", "forgotten", p.Forget, ""})
+	}
+	if !v.Known {
+		v.Empty = "Nothing has been planned yet."
+		return v
+	}
+	if d.run.Applies > 0 {
+		v.Title = "What the plan changed in " + string(d.run.Environment)
+	}
+	v.Groups = planGroups(d.events)
+	if len(v.Groups) == 0 {
+		v.Empty = "Nothing has been applied yet. The plan's log has every line."
+		if p.Changes() == 0 {
+			v.Empty = "The plan is empty: what is there is what is wanted."
+		} else if d.run.Applies > 0 {
+			v.Empty = "The journal has no lines of this apply."
+		}
+	}
+	return v
+}
+
+func tone(n int) string {
+	if n > 0 {
+		return "bad"
+	}
+	return ""
+}
+
+// planGroups reads what was done to each resource from the journal of the apply.
+func planGroups(events []upgrade.Event) []planGroup {
+	type change struct{ action, state string }
+	found, order := map[string]*change{}, []string{}
+	for _, e := range events {
+		address, action := e.Data["address"], e.Data["action"]
+		if e.Kind != upgrade.EventResource || address == "" {
+			continue
+		}
+		ch := found[address]
+		if ch == nil {
+			ch = &change{action: action}
+			found[address], order = ch, append(order, address)
+		}
+		if action != ch.action && (action == "create" && ch.action == "delete" || action == "delete" && ch.action == "create") {
+			ch.action = "replace"
+		}
+		ch.state = e.Data["state"]
+	}
+	var groups []planGroup
+	for _, action := range changeOrder() {
+		g := planGroup{}
+		g.Sign, g.Title, g.Tone = changeWords(action)
+		for _, address := range order {
+			if ch := found[address]; ch.action == action {
+				line := planLine{Address: address}
+				switch ch.state {
+				case "failed":
+					line.State, line.Tone = "failed", "bad"
+				case "start", "started":
+					line.State, line.Tone = "not finished", "run"
+				}
+				g.Lines = append(g.Lines, line)
+			}
+		}
+		if len(g.Lines) > 0 {
+			g.Title = fmt.Sprintf("%s %d", g.Title, len(g.Lines))
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+func changeWords(action string) (sign, title, tone string) {
+	switch action {
+	case "delete":
+		return "−", "Destroyed", "bad"
+	case "replace":
+		return "±", "Replaced", "bad"
+	case "forget":
+		return "○", "Forgotten", ""
+	case "update":
+		return "~", "Changed in place", ""
+	case "create":
+		return "+", "Added", ""
+	}
+	return "?", action, ""
+}

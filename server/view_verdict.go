@@ -1,0 +1,270 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// verdictView is the panel that answers the three questions of dashboard.md §1.
+type verdictView struct {
+	Path       string
+	Key        upgrade.Key
+	Chip       chip
+	Beside     string // words beside the chip
+	Headline   string
+	Live       string
+	Causes     []causeView
+	More       string // "and 2 more", empty if all are shown
+	Reasons    []reasonView
+	Production []reasonView
+	Next       string
+	Steps      []string
+	Button     *button
+	Links      []button
+	Asked      string // what was asked and is not done yet
+	Title      string // of the tab, kept true by a script
+}
+
+type causeView struct {
+	Text, Hint, Href string
+	Number           int
+}
+
+// reasonView is an icon with a sentence.
+type reasonView struct {
+	Icon upgrade.Icon
+	Tone upgrade.Tone
+	Bold string
+	Text string
+	When when
+}
+
+// button leads to an act or to GitLab. Off says who has the right that the reader lacks.
+type button struct {
+	Text, Href string
+	Outside    bool
+	Off        string
+}
+
+func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
+	r := d.run
+	told := upgrade.Tell(r)
+	v := verdictView{
+		Path: runPath(r.ID), Key: told.Key, Chip: chipOf(told.Look, told.Key), Beside: beside(d), Headline: told.Headline,
+		Live: told.Live, Next: told.Next, Title: fmt.Sprintf("%s: %s %s", told.Look.Word, r.Stack, r.Version),
+		Production: production(d),
+	}
+	for i, cause := range r.Causes {
+		if i == 3 {
+			v.More = fmt.Sprintf("and %d more below", len(r.Causes)-3)
+			break
+		}
+		cv := causeView{Number: i + 1, Text: stop(cause.Message)}
+		if cause.Gate != "" {
+			cv.Href = "#" + anchor(d, cause.Gate)
+		}
+		v.Causes = append(v.Causes, cv)
+	}
+	v.Reasons = reasons(d)
+	v.Steps = hints(r, told.Next)
+	v.Button, v.Links = s.offers(d, p)
+	for _, q := range d.requests {
+		v.Asked = fmt.Sprintf("%s asked to %s at %s. It is done as soon as the run can.", q.By.Name, requestVerb(q.Kind), d.words.second(q.At).Text)
+	}
+	return v
+}
+
+// stop ends a sentence.
+func stop(s string) string {
+	s = strings.TrimRight(upperFirst(s), ".")
+	if s == "" {
+		return ""
+	}
+	return s + "."
+}
+
+// hints are the further steps that causes name; the first is the headline of the panel already.
+func hints(r upgrade.Run, next string) []string {
+	var out []string
+	for _, cause := range r.Causes {
+		if h := stop(cause.Hint); h != "" && h != stop(next) && len(out) < 3 {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func beside(d runData) string {
+	switch r := d.run; {
+	case r.Phase == upgrade.PhaseUnlocked:
+		return "Unlocked " + d.words.stamp(r.Since).Text + " by rule"
+	case r.Phase == upgrade.PhasePromoted:
+		return ""
+	case r.Phase.Live():
+		return "Production stays locked until all gates pass"
+	}
+	return "Production stays locked"
+}
+
+// reasons say why a run may go, or how far it is.
+func reasons(d runData) []reasonView {
+	r := d.run
+	ok := func(bold, text string) reasonView {
+		return reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Bold: bold, Text: text}
+	}
+	if !r.Phase.Opens() {
+		return nil
+	}
+	out := []reasonView{ok("Same change.", "Production gets commit "+r.Commit.Short()+", the content tested here.")}
+	if n := r.Plan.Destroy + r.Plan.Replace; n == 0 {
+		out = append(out, ok("Nothing destroyed.", fmt.Sprintf("The staging plan changed %s.", plural(r.Plan.Changes(), "resource"))))
+	} else {
+		out = append(out, reasonView{
+			Icon: upgrade.IconWarn, Tone: upgrade.ToneWarn, Bold: fmt.Sprintf("%s destroyed, %d replaced.", plural(r.Plan.Destroy, "resource"), r.Plan.Replace),
+			Text: "The gates passed with that.",
+		})
+	}
+	for _, o := range d.orders {
+		switch text := strings.TrimSpace(string(o.Hold.Kind) + " " + o.Hold.Job + ": " + orderText(o)); o.State {
+		case upgrade.OrderDone:
+			out = append(out, ok("Unlocked in GitLab.", text))
+		case upgrade.OrderOpen, upgrade.OrderArmed:
+			out = append(out, reasonView{Icon: upgrade.IconWait, Tone: upgrade.ToneIdle, Bold: "Still to do in GitLab.", Text: text})
+		case upgrade.OrderVoid:
+		}
+	}
+	return out
+}
+
+func orderText(o upgrade.Order) string {
+	switch {
+	case o.Result != "" && o.Target != "":
+		return o.Target + ", " + o.Result
+	case o.Result != "":
+		return o.Result
+	case o.State == upgrade.OrderArmed:
+		return "waits for the production pipeline"
+	}
+	return "being delivered"
+}
+
+// production is the line that is always there: is production safe?
+func production(d runData) []reasonView {
+	r := d.run
+	first := reasonView{Icon: upgrade.IconLock, Tone: upgrade.ToneIdle, Bold: "Production is untouched"}
+	switch {
+	case r.Phase == upgrade.PhasePromoted:
+		first = reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Bold: "Production runs " + r.Version}
+	case r.Production.Failed:
+		first = reasonView{Icon: upgrade.IconBad, Tone: upgrade.ToneBad, Bold: "The production job failed"}
+	case r.Production.Started:
+		first = reasonView{Icon: upgrade.IconRun, Tone: upgrade.ToneRun, Bold: "Production is being deployed"}
+	case r.Phase == upgrade.PhaseUnlocked:
+		first = reasonView{Icon: upgrade.IconOpen, Tone: upgrade.ToneOK, Bold: "Production is unlocked, not started"}
+	}
+	out := []reasonView{first}
+	if line, ok := productionChecks(d); ok {
+		out = append(out, line)
+	}
+	return out
+}
+
+// productionChecks sums up what gates of other environments than the run's own say.
+func productionChecks(d runData) (reasonView, bool) {
+	held, broken, all := 0, 0, 0
+	var last when
+	var env upgrade.EnvName
+	for _, r := range d.results {
+		if r.Environment == d.run.Environment || r.Environment == "" || r.Stage == upgrade.StagePlan {
+			continue
+		}
+		all, env, last = all+1, r.Environment, d.words.ago(r.StartedAt.Add(r.Took))
+		switch {
+		case r.Outcome == upgrade.OutcomeFailed:
+			broken++
+		case r.Outcome == upgrade.OutcomePassed && !r.Expired(d.words.now) && !r.Early:
+			held++
+		}
+	}
+	name := upperFirst(string(env))
+	switch {
+	case all == 0:
+		return reasonView{}, false
+	case broken > 0:
+		return reasonView{Icon: upgrade.IconBad, Tone: upgrade.ToneBad, Bold: fmt.Sprintf("%s breaks %d of %s", name, broken, plural(all, "check")), Text: "checked", When: last}, true
+	case held < all:
+		return reasonView{Icon: upgrade.IconUnk, Tone: upgrade.ToneWarn, Bold: fmt.Sprintf("%s is not verified", name), Text: fmt.Sprintf("%d of %s held, checked", held, plural(all, "check")), When: last}, true
+	}
+	return reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Text: fmt.Sprintf("%s holds %d of %s, checked", name, held, plural(all, "check")), When: last}, true
+}
+
+// offers returns the one button of the page and the quiet links beside it.
+func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
+	r, path := d.run, runPath(d.run.ID)
+	var links []button
+	add := func(kind upgrade.RequestKind, text, to string) {
+		if !allowed(r.Phase, kind) {
+			return
+		}
+		b := button{Text: text, Href: path + "/" + to}
+		if needs := neededRole(kind); !p.Role.Includes(needs) {
+			b.Off = "needs the role " + roleTitle(needs)
+		}
+		links = append(links, b)
+	}
+	add(upgrade.RequestRecheck, "Run the gates again…", "rerun")
+	add(upgrade.RequestStop, "Stop…", "stop")
+	add(upgrade.RequestRelock, "Lock again…", "lock")
+
+	if r.Phase == upgrade.PhaseUnlocked && r.Production.JobURL != "" {
+		return &button{Text: "Open production job", Href: r.Production.JobURL, Outside: true}, links
+	}
+	if key := upgrade.Tell(r).Key; (key == upgrade.KeyNotVerified || key == upgrade.KeyRelocked) && len(links) > 0 && links[0].Off == "" {
+		return &links[0], links[1:]
+	}
+	if mr, ok := s.mergeRequest(r); ok && mr.Outside {
+		return &button{Text: "Open " + mr.Text + " in GitLab", Href: mr.Href, Outside: true}, links
+	}
+	if cl := s.commit(r); cl.Outside {
+		return &button{Text: "Open " + cl.Text + " in GitLab", Href: cl.Href, Outside: true}, links
+	}
+	return nil, links
+}
+
+// allowed reports whether it makes sense to offer the act. Whether it is done is decided elsewhere.
+func allowed(p upgrade.Phase, kind upgrade.RequestKind) bool {
+	switch kind {
+	case upgrade.RequestRecheck:
+		return !p.Live() && p.CanFollow(upgrade.PhaseChecking)
+	case upgrade.RequestStop:
+		return p.CanFollow(upgrade.PhaseStopped)
+	case upgrade.RequestRelock:
+		return p == upgrade.PhaseUnlocked
+	case upgrade.RequestSupersede:
+	}
+	return false
+}
+
+func neededRole(kind upgrade.RequestKind) upgrade.Role {
+	if kind == upgrade.RequestRelock {
+		return upgrade.RoleReleaseManager
+	}
+	return upgrade.RoleDeveloper
+}
+
+func requestVerb(kind upgrade.RequestKind) string {
+	switch kind {
+	case upgrade.RequestStop:
+		return "stop"
+	case upgrade.RequestRecheck:
+		return "run the gates again"
+	case upgrade.RequestRelock:
+		return "lock it again"
+	case upgrade.RequestSupersede:
+		return "replace it by a newer run"
+	}
+	return strconv.Quote(string(kind))
+}
