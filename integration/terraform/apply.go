@@ -88,7 +88,8 @@ func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) e
 	order := Order{
 		Binary: t.binary, Tool: attempt.Tool, Dir: root.Dir, Plan: attempt.File, PlanDigest: attempt.FileDigest,
 		LockDigest: attempt.LockDigest, Lock: lock.Name(), Log: filepath.Join("logs", "apply.log"), Data: root.Data, Tmp: w.tmp,
-		Env: slices.Sorted(maps.Keys(env)), Secrets: slices.Sorted(maps.Keys(root.Env)),
+		Wait: t.cfg.LockTimeout.String(),
+		Env:  slices.Sorted(maps.Keys(env)), Secrets: slices.Sorted(maps.Keys(root.Env)),
 	}
 	if err := WriteJSON(attempt.Dir, FileOrder, order, false); err != nil {
 		return err

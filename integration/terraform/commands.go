@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// lockTimeout is how long Terraform waits for the lock of the state.
-	lockTimeout = "60s"
+	// lockTimeout is how long Terraform waits for the lock of the state if the configuration does not say.
+	lockTimeout = time.Minute
 	// patience is how long a cancelled init, plan or show may take to end in order before it is killed.
 	// None of them changes anything. An apply has no such limit.
 	patience = 15 * time.Minute

@@ -66,6 +66,9 @@ func testContract(t *testing.T, binary string) {
 		"destroy":                      testDestroy,
 		"missing_lock_file":            testMissingLockFile,
 		"background_child_is_no_apply": testBackgroundChild,
+		"remote_state":                 testRemoteState,
+		"no_workspaces":                testNoWorkspaces,
+		"state_lock":                   testStateLock,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

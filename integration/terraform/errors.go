@@ -87,15 +87,17 @@ func (w *workplace) failure(ctx context.Context, what string, err error, first *
 		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: what + ": Terraform was killed", Cause: errors.New(exit.Error())}
 	case !errors.As(err, &exit):
 		return fmt.Errorf("%s: %w", what, err)
-	case first == nil:
-		return &upgrade.Error{
-			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s: Terraform ended with exit code %d", what, exit.ExitCode()),
-			Hint: "the log has its output",
-		}
+	case first == nil: // a few errors come as plain text
+		first = &Diagnostic{Summary: fmt.Sprintf("%s: Terraform ended with exit code %d", what, exit.ExitCode())}
+		first.Detail, _, _ = strings.Cut(strings.TrimSpace(stderr), "\n\n")
+	}
+	if lock := first.lock(); lock != nil {
+		return lock.error()
 	}
 	e := &upgrade.Error{Code: upgrade.CodeInvalid, Msg: w.masker.Mask(first.Sentence())}
+	text := oneLine(first.Summary + " " + first.Detail) // Terraform breaks lines
 	for _, word := range passing() {
-		if strings.Contains(first.Summary+"\n"+first.Detail, word) {
+		if strings.Contains(text, word) {
 			e.Code = upgrade.CodeUnavailable
 		}
 	}

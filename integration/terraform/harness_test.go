@@ -58,7 +58,7 @@ func config(t *testing.T, binary string) terraform.Config {
 	write(t, cli, "disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = \""+t.TempDir()+"\"\n  }\n}\n")
 	return terraform.Config{
 		Binary: binary, CLIConfig: cli, Environ: []string{"PATH=" + os.Getenv("PATH"), "AWS_PROFILE=mine"},
-		Self: self, LockDir: filepath.Join(t.TempDir(), "locks"),
+		LockTimeout: 3 * time.Second, Self: self, LockDir: filepath.Join(t.TempDir(), "locks"),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: upgrade.SystemClock{},
 	}
 }

@@ -99,12 +99,25 @@ func (t *Terraform) workspace(ctx context.Context, w *workplace, tf *tfexec.Terr
 	if want == "" {
 		want = "default"
 	}
-	all, current, err := tf.WorkspaceList(ctx)
+	// Asked first, because a backend without workspaces, such as the http one of GitLab's own states,
+	// refuses to list them.
+	tf.SetStdout(io.Discard)
+	current, err := tf.WorkspaceShow(ctx)
 	if err != nil {
-		return w.failure(ctx, "terraform workspace list", err, nil, stderr.String())
+		return w.failure(ctx, "terraform workspace show", err, nil, stderr.String())
 	}
 	if current == want {
 		return nil
+	}
+	all, _, err := tf.WorkspaceList(ctx)
+	if err != nil && ctx.Err() == nil && strings.Contains(stderr.String(), "workspaces not supported") {
+		return &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("the stack's backend knows no workspaces, and %q is configured", want),
+			Hint: "remove workspace from the configuration; give each environment a state of its own by backend_config",
+		}
+	}
+	if err != nil {
+		return w.failure(ctx, "terraform workspace list", err, nil, stderr.String())
 	}
 	if !slices.Contains(all, want) {
 		return &upgrade.Error{

@@ -103,7 +103,7 @@ func TestCommandLines(t *testing.T) {
 	log := filepath.Join(dir, "log")
 	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `echo "$@" >> `+log+`
 case $1 in
-workspace) if [ "$2" = list ]; then printf '  default\n* other\n  staging\n'; fi ;;
+workspace) [ "$2" = show ] && echo default; if [ "$2" = list ]; then printf '  default\n* other\n  staging\n'; fi ;;
 plan) for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; echo '{"@message":"x","type":"log"}'; exit 2 ;;
 show) echo '{"format_version":"1.2","resource_changes":[]}' ;;
 apply) echo '{"@message":"Apply complete!","type":"change_summary","changes":{"operation":"apply"}}' ;;
@@ -127,12 +127,13 @@ esac`)
 	file := filepath.Join(s.root.Data, "plan.tfplan")
 	want := []string{
 		"init -no-color -input=false -backend=true -get=true -upgrade=false -backend-config=bucket=b -backend-config=key=x/y -lockfile=readonly",
+		"workspace show -no-color",
 		"workspace list -no-color",
 		"workspace select -no-color staging",
-		"plan -no-color -input=false -detailed-exitcode -lock-timeout=60s -out=" + file +
+		"plan -no-color -input=false -detailed-exitcode -lock-timeout=3s -out=" + file +
 			" -var-file=a.tfvars -var-file=b.tfvars -lock=true -parallelism=10 -refresh=true -json",
 		"show -json -no-color " + file,
-		"apply -no-color -auto-approve -input=false -lock-timeout=60s -lock=true -parallelism=10 -refresh=true -json " + file,
+		"apply -no-color -auto-approve -input=false -lock-timeout=3s -lock=true -parallelism=10 -refresh=true -json " + file,
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(raw)), "\n"), want); diff != "" {
 		t.Errorf("command lines (-got +want):\n%s", diff)
@@ -157,7 +158,7 @@ func TestOnlyInitSeesTheGitToken(t *testing.T) {
 	dir := t.TempDir()
 	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `env > `+dir+`/$1.env
 case $1 in
-workspace) echo '* default' ;;
+workspace) echo default ;;
 plan) for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; exit 2 ;;
 show) echo '{"format_version":"1.2","resource_changes":[]}' ;;
 esac`)
@@ -198,7 +199,7 @@ func TestTMPDIRIsShortAndEmptied(t *testing.T) {
 	dir := t.TempDir()
 	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `echo "$TMPDIR" >> `+dir+`/tmp; touch "$TMPDIR/plugin123"
 case $1 in
-workspace) echo '* default' ;;
+workspace) echo default ;;
 plan) for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; exit 2 ;;
 esac`)
 	s := newStack(t, binary, "")
@@ -236,7 +237,7 @@ func TestOddEnds(t *testing.T) {
 	}{
 		{"killed", "kill -9 $$", upgrade.CodeUnavailable, "Terraform was killed"},
 		{"silent", "exit 7", upgrade.CodeInvalid, "exit code 7"},
-		{"crash", "echo '!!!!!! TERRAFORM CRASH !!!!!!'; echo 'panic: nil' >&2; exit 11", upgrade.CodeInvalid, "exit code 11"},
+		{"crash", "echo '!!!!!! TERRAFORM CRASH !!!!!!'; echo 'panic: nil' >&2; exit 11", upgrade.CodeInvalid, "exit code 11: panic: nil"},
 		{"text", "echo 'Error: No value for required variable\n\n  on v.tf line 3:\n   3: variable \"x\" {}\n\nIt is not set.' >&2; exit 1", upgrade.CodeInvalid, "v.tf:3: No value for required variable: It is not set."},
 		{"network", `echo '{"type":"diagnostic","@message":"x","diagnostic":{"severity":"error","summary":"Error loading state","detail":"dial tcp 10.0.0.1:443: connect: connection refused"}}'; exit 1`, upgrade.CodeUnavailable, "Error loading state: dial tcp"},
 		{"lock", `echo '{"type":"diagnostic","@message":"x","diagnostic":{"severity":"error","summary":"Error acquiring the state lock","detail":"HTTP remote state already locked"}}'; exit 1`, upgrade.CodeUnavailable, "Error acquiring the state lock"},
@@ -302,7 +303,7 @@ func TestShimThatCannotStart(t *testing.T) {
 // Whoever reads the log slowly or not at all does not stop Terraform.
 func TestLogThatFails(t *testing.T) {
 	s := newStack(t, fake(t, t.TempDir()+"/terraform", "Terraform v1.5.7",
-		`[ $1 = workspace ] && echo '* default'; i=0; while [ $i -lt 3000 ]; do echo "line $i of a long log, longer than a pipe"; i=$((i+1)); done`), "")
+		`[ $1 = workspace ] && echo default && exit; i=0; while [ $i -lt 3000 ]; do echo "line $i of a long log, longer than a pipe"; i=$((i+1)); done`), "")
 	if err := s.tf.Init(t.Context(), s.root, broken{}); err != nil && !strings.Contains(err.Error(), "workspace") {
 		t.Error(err)
 	}

@@ -51,7 +51,7 @@ func (t *Terraform) plan(ctx context.Context, root plan.Root, log io.Writer, opt
 	if err != nil {
 		return plan.Planned{}, err
 	}
-	options = append(options, tfexec.Out(planned.File), tfexec.LockTimeout(lockTimeout))
+	options = append(options, tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String()))
 	for _, file := range root.VarFiles {
 		options = append(options, tfexec.VarFile(file))
 	}

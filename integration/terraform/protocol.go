@@ -35,6 +35,7 @@ type Order struct {
 	Log        string   `json:"log"`         // readable log, relative to Data
 	Data       string   `json:"data"`
 	Tmp        string   `json:"tmp"`
+	Wait       string   `json:"wait"`    // for the lock of the state, such as "1m0s"
 	Env        []string `json:"env"`     // names of the variables that Terraform sees
 	Secrets    []string `json:"secrets"` // names of those whose values are masked
 }
@@ -44,6 +45,7 @@ type Order struct {
 type Started struct {
 	PID     int       `json:"pid"`
 	Ticks   string    `json:"ticks"` // start time of the process as in /proc/PID/stat
+	User    string    `json:"user"`
 	Host    string    `json:"host"`
 	BootID  string    `json:"boot_id"`
 	At      time.Time `json:"at"`

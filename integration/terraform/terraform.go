@@ -45,6 +45,8 @@ type Config struct {
 	// InitLock is a file that is locked during each init, for a plugin cache that several services
 	// share; empty: only this service's own inits take turns.
 	InitLock string
+	// LockTimeout is how long Terraform waits for the lock of the state; default one minute.
+	LockTimeout time.Duration
 	// Self is this very binary, absolute: `Self apply-shim DIR` must call shim.Run.
 	Self string
 	// LockDir is the absolute folder of the locks of stacks, local to this host and shared by every
@@ -84,6 +86,9 @@ func New(cfg Config) (*Terraform, error) {
 	}
 	if cfg.Log == nil || cfg.Clock == nil {
 		return nil, errors.New("terraform: Log and Clock must be set")
+	}
+	if cfg.LockTimeout <= 0 {
+		cfg.LockTimeout = lockTimeout
 	}
 	t := &Terraform{cfg: cfg, base: baseEnviron(cfg.Environ), initTurn: make(chan struct{}, 1)}
 	if err := t.find(); err != nil {

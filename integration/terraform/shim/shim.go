@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -34,9 +35,6 @@ const (
 	exitBroken  = 2 // the shim itself failed
 	exitRefused = 3 // Terraform was not started
 )
-
-// lockTimeout is how long Terraform waits for the lock of the state.
-const lockTimeout = "60s"
 
 // lockFD is the descriptor of the stack's lock. It stays inheritable, so that a provider that outlives
 // Terraform still holds it.
@@ -201,8 +199,13 @@ func (s *shim) begin() error {
 	if err != nil {
 		return fmt.Errorf("ask for the host's name: %w", err)
 	}
+	name := "" // as Terraform does when it names the holder of a lock
+	if who, err := user.Current(); err == nil {
+		name = who.Username
+	}
 	err = terraform.WriteJSON(s.dir, terraform.FileStarted, terraform.Started{
-		PID: os.Getpid(), Ticks: terraform.StartTicks(os.Getpid()), Host: host, BootID: terraform.BootID(), At: now(), Version: s.version,
+		PID: os.Getpid(), Ticks: terraform.StartTicks(os.Getpid()), User: name, Host: host,
+		BootID: terraform.BootID(), At: now(), Version: s.version,
 	}, true)
 	if errors.Is(err, fs.ErrExist) {
 		return errors.New("this apply was begun before, and no plan is applied twice")
@@ -218,7 +221,7 @@ func (s *shim) stopWanted() bool {
 // apply runs Terraform and turns its end into a result.
 func (s *shim) apply(ctx context.Context, tf *tfexec.Terraform, logs *logs) terraform.Result {
 	tf.SetStderr(&terraform.Steady{W: logs.stderr})
-	err := tf.ApplyJSON(ctx, &terraform.Steady{W: logs.events}, tfexec.DirOrPlan(s.order.Plan), tfexec.LockTimeout(lockTimeout))
+	err := tf.ApplyJSON(ctx, &terraform.Steady{W: logs.events}, tfexec.DirOrPlan(s.order.Plan), tfexec.LockTimeout(s.order.Wait))
 	logs.flush()
 	story := logs.story
 	result := terraform.Result{OK: err == nil, Stale: story.First.Stale()}
