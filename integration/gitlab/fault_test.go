@@ -13,7 +13,6 @@ import (
 	"github.com/upgradegate/upgradegate/integration/gitlab"
 	"github.com/upgradegate/upgradegate/integration/gitlab/gitlabsim"
 	"github.com/upgradegate/upgradegate/upgrade"
-	"github.com/upgradegate/upgradegate/upgrade/forge"
 )
 
 // jumpClock is a clock on which waiting takes no time.
@@ -326,85 +325,4 @@ func TestNoteIsNeverTwo(t *testing.T) {
 	if len(now.Notes) != 2 {
 		t.Errorf("notes are %+v", now.Notes)
 	}
-}
-
-func TestLists(t *testing.T) {
-	w := newWorld(t)
-	var jobs []gitlabsim.JobSpec
-	for range 230 {
-		jobs = append(jobs, gitlabsim.JobSpec{Name: "job-" + time.Duration(len(jobs)).String()})
-	}
-	check(t, w.sim.SetCI(w.project.ID, jobs...))
-	pl, err := w.sim.RunPipeline(t.Context(), w.project.ID, "main", w.rev.ID)
-	check(t, err)
-	c := w.client(t, gitlab.Config{})
-	w.sim.ForgetRequests()
-	got := jobsByName(t, c, w.project.ID, pl.ID)
-	if len(got) != 230 || len(w.sim.Requests()) != 3 {
-		t.Errorf("%d jobs in %d requests, want 230 in 3", len(got), len(w.sim.Requests()))
-	}
-	for range 3 {
-		_, err := w.sim.RunPipeline(t.Context(), w.project.ID, "main", w.rev.ID)
-		check(t, err)
-	}
-	newest, err := c.PipelinesOnRef(t.Context(), w.project.ID, "main", 2)
-	check(t, err)
-	if len(newest) != 2 || newest[0].ID <= newest[1].ID || newest[1].ID <= pl.ID {
-		t.Errorf("the newest pipelines are %+v", newest)
-	}
-}
-
-func TestNew(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		cfg  gitlab.Config
-		want string // in the message; empty: it is fine
-	}{
-		{"fine", gitlab.Config{URL: "https://gitlab.example.org/", Token: "t"}, ""},
-		{"below_a_path", gitlab.Config{URL: "https://example.org/gitlab", Token: "t"}, ""},
-		{"no_url", gitlab.Config{Token: "t"}, "must be set"},
-		{"no_token", gitlab.Config{URL: "https://gitlab.example.org"}, "token must be set"},
-		{"no_scheme", gitlab.Config{URL: "gitlab.example.org", Token: "t"}, "begin with https://"},
-		{"other_scheme", gitlab.Config{URL: "ssh://gitlab.example.org", Token: "t"}, "begin with https://"},
-		{"no_host", gitlab.Config{URL: "https:///x", Token: "t"}, "no host"},
-		{"credentials", gitlab.Config{URL: "https://u:hunter2@gitlab.example.org", Token: "t"}, "credentials"},
-		{"query", gitlab.Config{URL: "https://gitlab.example.org?private_token=hunter2", Token: "t"}, "query"},
-		{"api", gitlab.Config{URL: "https://gitlab.example.org/api/v4/", Token: "t"}, "/api/v4"},
-		{"not_an_address", gitlab.Config{URL: "https://a b:hunter2@c", Token: "t"}, "not an address"},
-		{"timeout", gitlab.Config{URL: "https://gitlab.example.org", Token: "t", Timeout: -1}, "negative"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			_, err := gitlab.New(tc.cfg)
-			switch {
-			case tc.want == "":
-				check(t, err)
-			case err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2"):
-				t.Errorf("error is %v, want one with %q", err, tc.want)
-			default:
-				wantCode(t, upgrade.CodeInvalid, err)
-			}
-		})
-	}
-}
-
-// production starts a pipeline on main, which waits at the gate.
-func (w *world) production(t *testing.T) gitlabsim.Pipeline {
-	t.Helper()
-	pl, err := w.sim.RunPipeline(t.Context(), w.project.ID, "main", w.rev.ID)
-	check(t, err)
-	return pl
-}
-
-func (w *world) status(pl gitlabsim.Pipeline, state upgrade.CommitState) forge.StatusPost {
-	return forge.StatusPost{ProjectID: w.project.ID, Commit: pl.Commit, Ref: pl.Ref, PipelineID: pl.ID, Name: "upgradegate/example", State: state, Description: "being tested"}
-}
-
-// posts returns how many requests that change something were sent.
-func (w *world) posts() (n int) {
-	for _, r := range w.sim.Requests() {
-		if r.Method != http.MethodGet {
-			n++
-		}
-	}
-	return n
 }

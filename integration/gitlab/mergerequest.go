@@ -67,8 +67,8 @@ func mergeRequest(m *gl.MergeRequest) forge.MergeRequest {
 	return out
 }
 
-// Approvals returns who approves a merge request now. At is zero where GitLab does not say when
-// (it does since 18.7).
+// Approvals returns who approves a merge request now. At is zero where GitLab does not say when: older
+// ones have no approved_at (lib/api/entities/approvals.rb).
 func (c *Client) Approvals(ctx context.Context, projectID, iid int64) ([]forge.Approval, error) {
 	ctx, cancel := c.within(ctx)
 	defer cancel()

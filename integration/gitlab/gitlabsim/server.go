@@ -32,7 +32,7 @@ type Config struct {
 	RateLimit int
 	// AutoDisable switches a webhook off for a while after four failures in a row.
 	AutoDisable bool
-	// OldApprovals leaves approved_at out of approvals, as GitLab did before 18.7.
+	// OldApprovals leaves approved_at out of approvals, as older GitLabs do.
 	OldApprovals bool
 }
 
