@@ -45,8 +45,7 @@ func (c *climber) look(ctx context.Context, bypass bool) (*answer, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	var broken *brokenError
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[*brokenError](err); ok {
 		broken.took = c.p.now().Sub(start)
 		return nil, c.secondLook(ctx, broken)
 	}

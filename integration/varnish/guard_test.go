@@ -12,7 +12,7 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
-func allow(t testing.TB, entries ...string) []Allow {
+func allow(t *testing.T, entries ...string) []Allow {
 	t.Helper()
 	list := make([]Allow, len(entries))
 	for i, entry := range entries {
@@ -234,8 +234,7 @@ func TestRebinding(t *testing.T) {
 	if upgrade.CodeOf(err) != upgrade.CodeForbidden {
 		t.Errorf("dial = %v, want forbidden", err)
 	}
-	var op *net.OpError
-	if !errors.As(err, &op) {
+	if _, ok := errors.AsType[*net.OpError](err); !ok {
 		t.Errorf("dial = %T, want the dialer's own refusal", err)
 	}
 	select {

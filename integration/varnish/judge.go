@@ -99,7 +99,10 @@ func (c *climber) judgeVarnish(got *answer, tr trace) error {
 	case got.status == http.StatusBadRequest && !tr.varnish && server == "" && len(got.body) == 0:
 		return fail(probe.ClassProxyMismatch)
 	case tr.synth && !slices.Contains(c.t.status, got.status):
-		return fail(probe.ClassSynth)
+		broken := c.broke(probe.LayerVarnish, probe.ClassSynth)
+		broken.detail = fmt.Sprintf("Varnish answers %d by itself: its configuration (VCL) refuses the request", got.status)
+		broken.took, broken.answer = got.took, got
+		return broken
 	case tr.varnish:
 		c.good(probe.LayerVarnish, got.firstByte, tr.String())
 	case c.t.path.ViaVarnish:
@@ -177,7 +180,7 @@ func (c *climber) pastCache(ctx context.Context, cached *answer) error {
 func (c *climber) fresh(ctx context.Context, first trace, got *answer) error {
 	limit := maxAgeOf(got.header)
 	if limit < 0 || first.age <= limit {
-		c.skip(probe.LayerBackend, "the cache answered; configure bypass_cache to prove the backend")
+		c.skip(probe.LayerBackend, "the cache answered; a bypass would prove the backend")
 		return nil
 	}
 	timer := time.NewTimer(staleWait)
@@ -194,7 +197,7 @@ func (c *climber) fresh(ctx context.Context, first trace, got *answer) error {
 	second := traceOf(again.header)
 	if second.age >= first.age {
 		broken := c.broke(probe.LayerBackend, probe.ClassStale)
-		broken.detail = fmt.Sprintf("the cache answers with a page of %s that may be %s old, and does not get a newer one: the backend fails",
+		broken.detail = fmt.Sprintf("the cache answers with a page that is %s old, where %s is the limit, and does not get a newer one: the backend fails",
 			time.Duration(second.age)*time.Second, time.Duration(limit)*time.Second)
 		broken.answer = again
 		return broken

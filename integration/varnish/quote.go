@@ -47,9 +47,7 @@ func (r *redactor) add(secret string) {
 	if len(secret) < shortSecret {
 		return
 	}
-	for _, form := range []string{secret, html.EscapeString(secret), url.QueryEscape(secret), url.PathEscape(secret)} {
-		r.secrets = append(r.secrets, form)
-	}
+	r.secrets = append(r.secrets, secret, html.EscapeString(secret), url.QueryEscape(secret), url.PathEscape(secret))
 }
 
 // clean returns s without secrets.

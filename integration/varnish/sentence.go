@@ -75,14 +75,12 @@ func httpSentence(class probe.Class, t *target, limits probe.Limits) string {
 		return "Varnish refuses the first bytes with a bare 400: what stands in front sends the PROXY protocol to a port that does not expect it"
 	case probe.ClassNotViaVarnish:
 		return "the answer did not come through Varnish: no X-Varnish, no Via"
-	case probe.ClassSynth:
-		return "Varnish answers with an error of its own: its configuration (VCL) refuses the request"
 	case probe.ClassBackendFetch:
 		return "Varnish runs but gets nothing from the backend: Backend fetch failed"
 	case probe.ClassLoadBalancer:
 		return "the load balancer answers itself: it has no healthy target"
 	case probe.ClassBypassNotHonoured:
-		return "the cache answered a request that was to go past it, so the backend is not proven: check bypass_cache against the VCL"
+		return "the cache answered a request that was to go past it, so the backend is not proven: check the bypass of the path against the VCL"
 	}
 	return strings.ReplaceAll(string(class), "_", " ")
 }

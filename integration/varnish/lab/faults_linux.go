@@ -92,7 +92,7 @@ func RouteBlackhole(ctx context.Context, l *Lab) (func() error, error) {
 // LargePacketsLost makes the router drop what is too large for its way to users, and the message that
 // would say so.
 func LargePacketsLost(ctx context.Context, l *Lab) (func() error, error) {
-	undo, err := filter(edge, "input", "icmp type destination-unreachable drop")(ctx, l)
+	undo, err := filter("input", "icmp type destination-unreachable drop")(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -108,27 +108,27 @@ func LargePacketsLost(ctx context.Context, l *Lab) (func() error, error) {
 	}, nil
 }
 
-// filter adds an nft rule at a place, in a table of its own before the others.
-func filter(place Place, hook, rule string) Fault {
+// filter adds an nft rule on Varnish's host, in a table of its own before the others.
+func filter(hook, rule string) Fault {
 	return func(ctx context.Context, l *Lab) (func() error, error) {
 		text := fmt.Sprintf("table inet fault {\n chain broken {\n  type filter hook %s priority -10; policy accept;\n  %s\n }\n}\n", hook, rule)
-		if err := l.nft(ctx, place, text); err != nil {
+		if err := l.nft(ctx, edge, text); err != nil {
 			return nil, err
 		}
-		return func() error { return l.nft(context.WithoutCancel(ctx), place, "delete table inet fault\n") }, nil
+		return func() error { return l.nft(context.WithoutCancel(ctx), edge, "delete table inet fault\n") }, nil
 	}
 }
 
 // Filtered treats packets to Varnish's host in front of its rules, in nft's words, such as
 // "tcp dport 80 reject with icmpx type admin-prohibited".
-func Filtered(rule string) Fault { return filter(edge, "input", rule) }
+func Filtered(rule string) Fault { return filter("input", rule) }
 
 // BackendsFiltered treats packets from Varnish to its back ends, in nft's words.
-func BackendsFiltered(rule string) Fault { return filter(edge, "output", rule) }
+func BackendsFiltered(rule string) Fault { return filter("output", rule) }
 
 // UsersDropped drops users' packets to the site, but nobody else's.
 func UsersDropped(ctx context.Context, l *Lab) (func() error, error) {
-	return filter(edge, "input", "ip saddr 10.77.1.0/24 tcp dport { 80, 443 } drop")(ctx, l)
+	return filter("input", "ip saddr 10.77.1.0/24 tcp dport { 80, 443 } drop")(ctx, l)
 }
 
 // VarnishDown ends varnishd.
@@ -158,48 +158,50 @@ func frozen(p *process) (func() error, error) {
 	return func() error { return p.signal(syscall.SIGCONT) }, p.signal(syscall.SIGSTOP)
 }
 
-var errNotHere = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "this lab does not run that program"} //nolint:gochecknoglobals // a sentinel
+var errNotHere = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "this lab does not run that program"}
 
 // CertExpired lets the site's certificate have ended yesterday.
-func CertExpired(_ context.Context, l *Lab) (func() error, error) {
+func CertExpired(ctx context.Context, l *Lab) (func() error, error) {
 	now := l.now()
-	return l.certified(l.ca, Host, now.Add(-60*24*time.Hour), now.Add(-24*time.Hour))
+	return l.certified(ctx, l.ca, Host, now.Add(-60*24*time.Hour), now.Add(-24*time.Hour))
 }
 
 // CertWrongName gives the site a certificate for another name.
-func CertWrongName(_ context.Context, l *Lab) (func() error, error) {
-	return l.certified(l.ca, "other.lab", l.now().Add(-time.Hour), l.now().Add(24*time.Hour))
+func CertWrongName(ctx context.Context, l *Lab) (func() error, error) {
+	return l.certified(ctx, l.ca, "other.lab", l.now().Add(-time.Hour), l.now().Add(24*time.Hour))
 }
 
 // CertUnknown gives the site a certificate by an authority that nobody trusts.
-func CertUnknown(_ context.Context, l *Lab) (func() error, error) {
-	return l.certified(l.other, Host, l.now().Add(-time.Hour), l.now().Add(24*time.Hour))
+func CertUnknown(ctx context.Context, l *Lab) (func() error, error) {
+	return l.certified(ctx, l.other, Host, l.now().Add(-time.Hour), l.now().Add(24*time.Hour))
 }
 
 // certified restarts hitch with another certificate.
-func (l *Lab) certified(by *authority, host string, from, until time.Time) (func() error, error) {
+func (l *Lab) certified(ctx context.Context, by *authority, host string, from, until time.Time) (func() error, error) {
 	if l.hitch == nil {
 		return nil, errNotHere
 	}
-	with := func(by *authority, host string, from, until time.Time) error {
+	with := func(ctx context.Context, by *authority, host string, from, until time.Time) error {
 		if err := by.issue(filepath.Join(l.dir, "site.pem"), host, from, until); err != nil {
 			return err
 		}
-		return l.restart(l.hitch, 443)
+		return l.restart(ctx, l.hitch, 443)
 	}
-	undo := func() error { return with(l.ca, Host, l.now().Add(-time.Hour), l.now().Add(30*24*time.Hour)) }
-	return undo, with(by, host, from, until)
+	undo := func() error {
+		return with(context.WithoutCancel(ctx), l.ca, Host, l.now().Add(-time.Hour), l.now().Add(30*24*time.Hour))
+	}
+	return undo, with(ctx, by, host, from, until)
 }
 
 // restart starts a program anew and waits until it takes connections on port.
-func (l *Lab) restart(p *process, port uint16) error {
+func (l *Lab) restart(ctx context.Context, p *process, port uint16) error {
 	if err := p.stop(); err != nil {
 		return err
 	}
 	if err := p.start(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), stopWithin, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, errSlow)
 	defer cancel()
 	for {
 		conn, err := l.Dialer(Peer)(ctx, "tcp", netip.AddrPortFrom(VarnishAddr(), port).String())
@@ -216,17 +218,17 @@ func (l *Lab) restart(p *process, port uint16) error {
 }
 
 // TerminatorToPlainPort lets hitch speak the PROXY protocol to Varnish's plain port.
-func TerminatorToPlainPort(_ context.Context, l *Lab) (func() error, error) {
-	return l.terminating("[127.0.0.1]:6086", "[127.0.0.1]:80")
+func TerminatorToPlainPort(ctx context.Context, l *Lab) (func() error, error) {
+	return l.terminating(ctx, "[127.0.0.1]:6086", "[127.0.0.1]:80")
 }
 
 // TerminatorWithoutProxy lets hitch speak plain HTTP to Varnish's port for the PROXY protocol.
-func TerminatorWithoutProxy(_ context.Context, l *Lab) (func() error, error) {
-	return l.terminating("write-proxy-v2 = on", "write-proxy-v2 = off")
+func TerminatorWithoutProxy(ctx context.Context, l *Lab) (func() error, error) {
+	return l.terminating(ctx, "write-proxy-v2 = on", "write-proxy-v2 = off")
 }
 
 // terminating restarts hitch with a changed configuration.
-func (l *Lab) terminating(old, text string) (func() error, error) {
+func (l *Lab) terminating(ctx context.Context, old, text string) (func() error, error) {
 	if l.hitch == nil {
 		return nil, errNotHere
 	}
@@ -235,13 +237,13 @@ func (l *Lab) terminating(old, text string) (func() error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration of hitch: %w", err)
 	}
-	with := func(config string) error {
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	with := func(ctx context.Context, config string) error {
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil { //nolint:gosec // in the lab's own folder
 			return fmt.Errorf("write the configuration of hitch: %w", err)
 		}
-		return l.restart(l.hitch, 443)
+		return l.restart(ctx, l.hitch, 443)
 	}
-	return func() error { return with(string(config)) }, with(strings.Replace(string(config), old, text, 1))
+	return func() error { return with(context.WithoutCancel(ctx), string(config)) }, with(ctx, strings.Replace(string(config), old, text, 1))
 }
 
 // BackendsDown ends all web servers.

@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
@@ -56,6 +53,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
+	sweep()
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errSlow)
 	defer cancel()
 	dir, err := os.MkdirTemp(cfg.Dir, "vl-")
@@ -63,11 +61,11 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		return nil, fmt.Errorf("make the lab's folder: %w", err)
 	}
 	l := &Lab{
-		dir: dir, suffix: cmp.Or(cfg.Suffix, strings.ToLower(rand.Text()[:6])), secret: rand.Text(),
+		dir: dir, suffix: cmp.Or(cfg.Suffix, ownSuffix()), secret: rand.Text(),
 		keeper: newKeeper(), now: cfg.Now,
 	}
 	if l.now == nil {
-		l.now = time.Now
+		l.now = time.Now //nolint:forbidigo // the documented default
 	}
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -162,30 +160,25 @@ func (l *Lab) caFile() string { return filepath.Join(l.dir, "ca.pem") }
 
 // ready waits until the site answers users, over every way it has.
 func (l *Lab) ready(ctx context.Context) error {
-	paths := []probe.Path{l.Path("http", "/nocache")}
+	schemes := []string{"http"}
 	if l.TLS {
-		paths = append(paths, l.Path("https", "/nocache"))
+		schemes = append(schemes, "https")
 	}
-	for _, path := range paths {
-		if err := l.answers(ctx, path); err != nil {
+	for _, scheme := range schemes {
+		if err := l.answers(ctx, scheme, "/nocache"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// answers waits until path is good for users.
-func (l *Lab) answers(ctx context.Context, path probe.Path) error {
-	prober := varnish.New(l.Prober(User, probe.Limits{Connect: 200 * time.Millisecond, Response: time.Second}))
-	for {
-		ladders, err := prober.Climb(ctx, path)
-		if err != nil {
-			return err
-		}
-		rung, broken := ladders[0].Broken()
-		if !broken {
-			return nil
-		}
+// answers waits until a page is good for users.
+func (l *Lab) answers(ctx context.Context, scheme, page string) error {
+	port, caFile := "80", ""
+	if scheme == "https" {
+		port, caFile = "443", l.caFile()
+	}
+	return untilGood(ctx, l.Dialer(User), net.JoinHostPort(VarnishAddr().String(), port), scheme+"://"+Host+page, caFile, func() error {
 		for _, p := range []*process{l.varnish, l.hitch} {
 			if p == nil {
 				continue
@@ -194,10 +187,8 @@ func (l *Lab) answers(ctx context.Context, path probe.Path) error {
 				return err
 			}
 		}
-		if wait(ctx, 5*time.Millisecond) != nil {
-			return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the lab's site does not answer: " + rung.Detail, Cause: context.Cause(ctx)}
-		}
-	}
+		return nil
+	})
 }
 
 // Path returns how to probe a page of the site: scheme is "http" or "https". It asks the lab's DNS; see
@@ -212,16 +203,6 @@ func (l *Lab) Path(scheme, page string) probe.Path {
 		path.CAFile = l.caFile()
 	}
 	return path
-}
-
-// Prober returns what a prober needs to look from a place.
-func (l *Lab) Prober(from Place, limits probe.Limits) varnish.Config {
-	return varnish.Config{Guard: varnish.Guard{Allow: l.Allow()}, Limits: limits, Dial: l.Dialer(from), Resolver: l.Resolver(from)}
-}
-
-// Allow returns what a guard must let a prober reach.
-func (l *Lab) Allow() []varnish.Allow {
-	return []varnish.Allow{{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Ports: []uint16{80, 443, 6086, 8080}}}
 }
 
 // Dialer connects from a place to literal addresses.
@@ -264,9 +245,4 @@ func (l *Lab) Close() error {
 	errs = append(errs, l.closeNet())
 	l.keeper.close()
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
-}
-
-// Client is an HTTP client that looks from a place and keeps no connection.
-func (l *Lab) Client(from Place) *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: l.Dialer(from), DisableKeepAlives: true}}
 }

@@ -3,8 +3,8 @@ package lab
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -87,6 +87,12 @@ func children(t *testing.T) []string {
 func pid() string {
 	link, _ := os.Readlink("/proc/self")
 	return link
+}
+
+// prober returns what a prober needs to look at a lab from a place.
+func prober(l *Lab, from Place, limits probe.Limits) varnish.Config {
+	all := varnish.Allow{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Ports: []uint16{80, 443, 6086, 8080}}
+	return varnish.Config{Guard: varnish.Guard{Allow: []varnish.Allow{all}}, Limits: limits, Dial: l.Dialer(from), Resolver: l.Resolver(from)}
 }
 
 func limits() probe.Limits {
@@ -179,7 +185,7 @@ func TestFaults(t *testing.T) {
 			if !r.bypass {
 				path.Bypass = probe.Bypass{}
 			}
-			if err := l.answers(t.Context(), path); err != nil {
+			if err := l.answers(t.Context(), r.scheme, r.page); err != nil {
 				t.Fatalf("before: %v", err)
 			}
 			undo, err := r.fault(t.Context(), l)
@@ -195,7 +201,7 @@ func TestFaults(t *testing.T) {
 			if err := undo(); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.answers(t.Context(), path); err != nil {
+			if err := l.answers(t.Context(), r.scheme, r.page); err != nil {
 				t.Fatalf("after: %v", err)
 			}
 		})
@@ -206,7 +212,7 @@ func TestFaults(t *testing.T) {
 func expect(t *testing.T, l *Lab, from Place, path probe.Path, layer probe.Layer, classes ...probe.Class) probe.Ladder {
 	t.Helper()
 	start := time.Now()
-	ladders, err := varnish.New(l.Prober(from, limits())).Climb(t.Context(), path)
+	ladders, err := varnish.New(prober(l, from, limits())).Climb(t.Context(), path)
 	if err != nil {
 		t.Fatalf("%s: %v", from, err)
 	}
@@ -282,7 +288,7 @@ func TestWrongDoors(t *testing.T) {
 		defer func() { _ = undo() }()
 		lim := limits()
 		lim.Connect = 4 * time.Second // ARP gives up after three
-		ladders, err := varnish.New(l.Prober(User, lim)).Climb(t.Context(), l.Path("http", "/"))
+		ladders, err := varnish.New(prober(l, User, lim)).Climb(t.Context(), l.Path("http", "/"))
 		if err != nil || len(ladders) != 2 {
 			t.Fatalf("%d ladders, %v", len(ladders), err)
 		}
@@ -325,8 +331,8 @@ func TestSetIngress(t *testing.T) {
 	if _, err := io.WriteString(kept, "GET /nocache HTTP/1.1\r\nHost: "+Host+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if resp, err := http.ReadResponse(bufio.NewReader(kept), nil); err != nil || resp.StatusCode != 200 {
-		t.Errorf("a connection from before the change: %v, %v", resp, err)
+	if line, err := bufio.NewReader(kept).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Errorf("a connection from before the change: %q, %v", line, err)
 	}
 	set(Admit(edgeNet, 80), Admit(users, 80))
 	good(User)
@@ -338,6 +344,57 @@ func TestSetIngress(t *testing.T) {
 	good(User)
 	set(Rule{From: Anywhere(), Port: 443, PortEnd: 443})
 	timeout(User)
+}
+
+// A rule for IPv6 lets nobody of IPv4 in, not even "::/0".
+func TestSetIngressIPv6(t *testing.T) {
+	l := open(t)
+	if err := l.SetIngress(t.Context(), []Rule{Admit(netip.MustParsePrefix("::/0"), 80)}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, User, l.Path("http", "/nocache"), probe.LayerTCP, probe.ClassTCPTimeout)
+}
+
+// With time enough a lost packet is no outage, but it is told.
+func TestPacketLoss(t *testing.T) {
+	l := open(t)
+	undo, err := Filtered("tcp dport 80 tcp flags & (syn | ack) == syn numgen inc mod 2 0 drop")(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = undo() }()
+	lim := limits()
+	lim.Connect = 3 * time.Second
+	path := l.Path("http", "/nocache")
+	path.Bypass = probe.Bypass{}
+	ladders, err := varnish.New(prober(l, User, lim)).Climb(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rung, broken := ladders[0].Broken(); broken {
+		t.Errorf("broken: %+v", rung)
+	}
+	if got, want := ladders[0].Rungs[1].Detail, "connected, but 1 packet had to be repeated: packets get lost"; got != want {
+		t.Errorf("TCP says %q, want %q", got, want)
+	}
+}
+
+// The namespaces of a program that was killed are removed by the next lab, those of a living one are not.
+func TestSweep(t *testing.T) {
+	alive := open(t)
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("vl-p%dxtest-user", dead.Process.Pid)
+	if err := exec.Command("ip", "netns", "add", name).Run(); err != nil {
+		t.Fatal(err)
+	}
+	sweep()
+	if _, err := os.Stat("/run/netns/" + name); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", name, err)
+	}
+	expect(t, alive, User, alive.Path("http", "/"), "", "")
 }
 
 // Labs do not know of each other.

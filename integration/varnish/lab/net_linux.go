@@ -2,10 +2,13 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -126,6 +129,9 @@ func (l *Lab) SetIngress(ctx context.Context, rules []Rule) error {
 	const add = "add rule inet sg ingress "
 	b.WriteString(add + "iif lo accept\n" + add + "ct state established,related accept\n" + add + "meta l4proto != tcp accept\n")
 	for _, r := range rules {
+		if !r.From.Addr().Is4() {
+			continue // the lab has no IPv6, so such a rule is true of nobody
+		}
 		match := ""
 		if r.From.Bits() > 0 {
 			match = "ip saddr " + r.From.Masked().String() + " "
@@ -139,6 +145,42 @@ func (l *Lab) SetIngress(ctx context.Context, rules []Rule) error {
 	}
 	b.WriteString(add + "drop\n")
 	return l.nft(ctx, edge, b.String())
+}
+
+// sweep removes the namespaces of labs whose program was killed before it could close them. Processes in
+// them are gone by then: the kernel ends them with the program.
+func sweep() {
+	files, err := filepath.Glob("/run/netns/vl-" + ownerMark + "*")
+	if err != nil {
+		return
+	}
+	for _, file := range files {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(file), "vl-"+ownerMark), "x")
+		pid, err := strconv.Atoi(owner)
+		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue // not named by us, or its program lives
+		}
+		_ = removeNamespace(file) // somebody else may be sweeping too
+	}
+}
+
+// ownerMark begins a suffix that names the process that made a lab.
+const ownerMark = "p"
+
+// ownSuffix returns a suffix by which [sweep] knows the owner, such as "p4711xk3f9".
+func ownSuffix() string {
+	return fmt.Sprintf("%s%dx%s", ownerMark, os.Getpid(), strings.ToLower(rand.Text()[:4]))
+}
+
+// removeNamespace does what "ip netns del" does, without a process.
+func removeNamespace(file string) error {
+	if err := unix.Unmount(file, unix.MNT_DETACH); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("unmount %s: %w", file, err)
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", file, err)
+	}
+	return nil
 }
 
 // closeNet ends whoever is still in the namespaces, removes them, and looks whether they are gone.
@@ -156,14 +198,7 @@ func (l *Lab) closeNet() error {
 		}
 	}
 	for _, name := range l.netns {
-		file := "/run/netns/" + name
-		// What "ip netns del" does, without a process.
-		if err := unix.Unmount(file, unix.MNT_DETACH); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EINVAL) {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", file, err))
-		}
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("remove %s: %w", file, err))
-		}
+		errs = append(errs, removeNamespace("/run/netns/"+name))
 	}
 	return errors.Join(errs...)
 }

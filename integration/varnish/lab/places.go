@@ -17,7 +17,7 @@ type Config struct {
 // startWithin is how long setting up may take on a machine that is busy with other things.
 const startWithin = 20 * time.Second
 
-var errSlow = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "setting up the lab took longer than 20s"} //nolint:gochecknoglobals // a sentinel
+var errSlow = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "setting up the lab took longer than 20s"}
 
 // Place is where one can stand in the lab.
 type Place string
@@ -39,7 +39,7 @@ const (
 
 // placeAddr returns the address of a place.
 func placeAddr(p Place) netip.Addr {
-	switch p {
+	switch p { //nolint:exhaustive // the router has one in each network
 	case User:
 		return netip.AddrFrom4([4]byte{10, 77, 1, 10})
 	case dns:

@@ -150,7 +150,7 @@ func groupOf(leader int) []int {
 	}
 	var pids []int
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // below /proc
 		if err != nil {
 			continue // ended meanwhile
 		}

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 
-	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
@@ -37,14 +38,29 @@ type Site struct {
 	// Dial connects from where users are, to what Resolve says. Nothing else may dial it: addresses of
 	// namespaces mean other machines outside of them.
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	Allow    []varnish.Allow // what a guard must let a prober reach, and no more
-	Bypass   probe.Bypass    // how to ask past the cache
+	Allow    []Allow      // what a guard must let a prober reach, and no more
+	Bypass   probe.Bypass // how to ask past the cache
 	Backends []*Backend
 
 	dial    func(from Place) dialer
 	ingress func(context.Context, []Rule) error
 	varnish service
 	close   []func() error // in order
+}
+
+// Allow is a range of addresses and TCP ports of it.
+type Allow struct {
+	Prefix netip.Prefix
+	Ports  []uint16
+}
+
+// String returns the form in which a configuration names it, such as "10.77.2.10/32:80,443".
+func (a Allow) String() string {
+	words := make([]string, len(a.Ports))
+	for i, port := range a.Ports {
+		words[i] = strconv.Itoa(int(port))
+	}
+	return a.Prefix.String() + ":" + strings.Join(words, ",")
 }
 
 // dialer connects to a literal address.
@@ -62,11 +78,6 @@ func (s *Site) Path(page string) probe.Path {
 		URL: "http://" + Host + page, Resolve: s.Resolve, ViaVarnish: true, Bypass: s.Bypass,
 		Expect: probe.Expect{BodyContains: Marker},
 	}
-}
-
-// Prober returns what a prober needs to look from a place.
-func (s *Site) Prober(from Place, limits probe.Limits) varnish.Config {
-	return varnish.Config{Guard: varnish.Guard{Allow: s.Allow}, Limits: limits, Dial: s.DialFrom(from)}
 }
 
 // DialFrom connects from a place.

@@ -11,10 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/integration/varnish/standin"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
@@ -62,7 +62,7 @@ func openNamespaces(ctx context.Context, cfg Config) (*Site, error) {
 	return &Site{
 		URL: "http://" + Host + "/nocache", Resolve: map[string]string{Host: VarnishAddr().String()}, Port: 80,
 		Dial: l.Dialer(User), Backends: l.Backends, Bypass: probe.Bypass{Header: BypassHeader, Value: l.secret},
-		Allow:   []varnish.Allow{{Prefix: netip.PrefixFrom(VarnishAddr(), 32), Ports: []uint16{80, 443}}},
+		Allow:   []Allow{{Prefix: netip.PrefixFrom(VarnishAddr(), 32), Ports: []uint16{80, 443}}},
 		dial:    func(from Place) dialer { return l.Dialer(from) },
 		ingress: l.SetIngress, varnish: l.varnish, close: []func() error{l.Close},
 	}, nil
@@ -112,8 +112,11 @@ func socketIn(dir string) string { return filepath.Join(dir, "s") }
 func openLoopback(ctx context.Context, cfg Config, front func(s *Site, dir string, backends []netip.AddrPort) (service, error)) (*Site, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errSlow)
 	defer cancel()
-	// In the system's folder, for the name of a socket may have 107 bytes.
-	dir, err := os.MkdirTemp("", "vl-")
+	parent := cfg.Dir
+	if len(parent) > 70 {
+		parent = "" // the name of a socket may have 107 bytes
+	}
+	dir, err := os.MkdirTemp(parent, "vl-")
 	if err != nil {
 		return nil, fmt.Errorf("make the site's folder: %w", err)
 	}
@@ -154,7 +157,7 @@ func (s *Site) onLoopback(ctx context.Context, dir string, front func(s *Site, d
 	}
 	door := gates[User].Addr()
 	s.Resolve = map[string]string{Host: door.String()}
-	s.Allow = []varnish.Allow{{Prefix: netip.PrefixFrom(door.Addr(), 32), Ports: []uint16{door.Port()}}}
+	s.Allow = []Allow{{Prefix: netip.PrefixFrom(door.Addr(), 32), Ports: []uint16{door.Port()}}}
 	s.dial = func(from Place) dialer { return dialFrom(door, gates[from]) }
 	s.Dial = s.dial(User)
 	s.ingress = func(ctx context.Context, rules []Rule) error {
@@ -200,25 +203,16 @@ func dialFrom(door netip.AddrPort, way *Gatekeeper) dialer {
 
 // ready waits until the site answers users.
 func (s *Site) ready(ctx context.Context) error {
-	prober := varnish.New(s.Prober(User, probe.Limits{Connect: 200 * time.Millisecond, Response: time.Second}))
-	for {
-		ladders, err := prober.Climb(ctx, s.Path("/nocache"))
-		if err != nil {
-			return err
-		}
-		rung, broken := ladders[0].Broken()
-		if !broken {
-			return nil
-		}
-		if p, ok := s.varnish.(*process); ok {
-			if err := p.ended(); err != nil {
-				return err
-			}
-		}
-		if wait(ctx, 5*time.Millisecond) != nil {
-			return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the site does not answer: " + rung.Detail, Cause: context.Cause(ctx)}
-		}
+	address := s.Resolve[Host]
+	if _, err := netip.ParseAddrPort(address); err != nil {
+		address = net.JoinHostPort(address, strconv.Itoa(int(s.Port)))
 	}
+	return untilGood(ctx, s.Dial, address, s.URL, "", func() error {
+		if p, ok := s.varnish.(*process); ok {
+			return p.ended()
+		}
+		return nil
+	})
 }
 
 // standIn serves package standin's proxy on a socket in the file system.

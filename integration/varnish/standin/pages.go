@@ -20,7 +20,7 @@ func New(cfg Config) (*Proxy, error) {
 	cfg.Grace = cmp.Or(cfg.Grace, time.Hour)
 	cfg.FirstByte = cmp.Or(cfg.FirstByte, 3*time.Second)
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the documented default
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
@@ -41,7 +41,8 @@ func New(cfg Config) (*Proxy, error) {
 // not at all.
 func ttlOf(resp *http.Response) time.Duration {
 	switch resp.StatusCode {
-	case 200, 203, 204, 300, 301, 304, 404, 410, 414:
+	case http.StatusOK, http.StatusNonAuthoritativeInfo, http.StatusNoContent, http.StatusMultipleChoices, http.StatusMovedPermanently,
+		http.StatusNotModified, http.StatusNotFound, http.StatusGone, http.StatusRequestURITooLong:
 	default:
 		return 0
 	}
@@ -57,7 +58,7 @@ func ttlOf(resp *http.Response) time.Duration {
 			return 0
 		case "max-age", "s-maxage":
 			if seconds, err := strconv.ParseUint(value, 10, 31); err == nil && (name == "s-maxage" || !strings.Contains(control, "s-maxage")) {
-				ttl = time.Duration(seconds) * time.Second //nolint:gosec // 31 bits
+				ttl = time.Duration(seconds) * time.Second
 			}
 		}
 	}
