@@ -89,7 +89,7 @@ func TestPipelineStatus(t *testing.T) {
 			check(t, r.SetCI(r.Seeded.Project.ID, tc.jobs...))
 			pl, err := r.RunPipeline(t.Context(), r.Seeded.Project.ID, "main", r.Reviewer.ID)
 			check(t, err)
-			r.quiet(t)
+			r.clock.quiet()
 			if now := r.Pipelines(r.Seeded.Project.ID)[0]; now.Status != tc.pipeline || jobs(r.Server, pl.ID)["after"].Status != tc.after {
 				t.Errorf("pipeline %s, after %s, want %s, %s", now.Status, jobs(r.Server, pl.ID)["after"].Status, tc.pipeline, tc.after)
 			}

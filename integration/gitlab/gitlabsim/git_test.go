@@ -97,7 +97,7 @@ func TestPushMakesEvents(t *testing.T) {
 	if got, _ := r.Branch(r.Seeded.Project.ID, "feature"); string(got) != want {
 		t.Errorf("feature is at %q, want %q", got, want)
 	}
-	r.quiet(t)
+	r.clock.quiet()
 	if got := hook.all(); len(got) != 1 || !bytes.Contains(got[0].body, []byte(`"total_commits_count":1`)) || !bytes.Contains(got[0].body, []byte(want)) {
 		t.Errorf("push events are %+v", got)
 	}
@@ -167,7 +167,7 @@ func TestPushOfManyBranches(t *testing.T) {
 	dir := t.TempDir()
 	mustGit(t, dir, "clone", "-q", r.remote(t, "x", r.Developer.Token), ".")
 	mustGit(t, dir, "push", "-q", "origin", "HEAD:a", "HEAD:b", "HEAD:c", "HEAD:d")
-	r.quiet(t)
+	r.clock.quiet()
 	if got := hook.all(); len(got) != 0 {
 		t.Errorf("%d push events, want none", len(got))
 	}
@@ -175,7 +175,7 @@ func TestPushOfManyBranches(t *testing.T) {
 		t.Error("the branches are not there")
 	}
 	mustGit(t, dir, "push", "-q", "origin", "HEAD:e", "HEAD:f", "HEAD:g")
-	r.quiet(t)
+	r.clock.quiet()
 	if got := hook.all(); len(got) != 3 {
 		t.Errorf("%d push events, want 3", len(got))
 	}

@@ -29,7 +29,7 @@ func TestHookHeaders(t *testing.T) {
 	_, err := r.AddHook(r.Seeded.Project.ID, gitlabsim.Hook{URL: to.URL, Token: "hush", SigningToken: signingToken, Events: []string{"push"}})
 	check(t, err)
 	r.change(t, "staging", "a.tf", "# a\n")
-	r.quiet(t)
+	r.clock.quiet()
 	got := to.all()
 	if len(got) != 1 {
 		t.Fatalf("%d deliveries, want 1", len(got))
@@ -73,7 +73,7 @@ func TestHookBodies(t *testing.T) {
 	pl := r.Pipelines(id)[0]
 	check(t, r.Play(jobs(r.Server, pl.ID)["upgrade-gate"].ID, r.Bot.ID))
 	check(t, r.Play(jobs(r.Server, pl.ID)["deploy-production"].ID, r.Reviewer.ID))
-	r.quiet(t)
+	r.clock.quiet()
 	last := map[string][]byte{} // the last of each kind
 	order := &bytes.Buffer{}
 	for _, d := range r.Deliveries() {
@@ -115,14 +115,14 @@ func TestResend(t *testing.T) {
 	_, err := r.AddHook(r.Seeded.Project.ID, gitlabsim.Hook{URL: to.URL, Events: []string{"push"}})
 	check(t, err)
 	r.change(t, "staging", "a.tf", "# a\n")
-	r.quiet(t)
+	r.clock.quiet()
 	first := r.Deliveries()
 	if len(first) != 1 || first[0].Status != 500 || len(to.all()) != 1 {
 		t.Fatalf("after a failure: %d deliveries, status %d, %d arrived", len(first), first[0].Status, len(to.all()))
 	}
 	to.answer(http.StatusOK)
 	check(t, r.Resend(first[0].ID))
-	r.quiet(t)
+	r.clock.quiet()
 	got := to.all()
 	if len(got) != 2 || !bytes.Equal(got[0].body, got[1].body) || got[0].header.Get("Idempotency-Key") != got[1].header.Get("Idempotency-Key") {
 		t.Errorf("sent again it is another: %+v", got)
@@ -161,7 +161,7 @@ func TestMishaps(t *testing.T) {
 			r.change(t, "staging", "a.tf", "# a\n")
 			r.change(t, "staging", "b.tf", "# b\n")
 			r.ReleaseDeliveries()
-			r.quiet(t)
+			r.clock.quiet()
 			if got := keys(to.all()); !tc.want(r.Deliveries(), got) {
 				t.Errorf("arrived %v of %+v", got, r.Deliveries())
 			}
@@ -178,7 +178,7 @@ func TestHookTimeout(t *testing.T) {
 	_, err := r.AddHook(r.Seeded.Project.ID, gitlabsim.Hook{URL: slow.URL, Events: []string{"push"}})
 	check(t, err)
 	r.change(t, "staging", "a.tf", "# a\n")
-	r.quiet(t)
+	r.clock.quiet()
 	if d := r.Deliveries()[0]; d.Status != 0 || d.Err == "" {
 		t.Errorf("the delivery is %+v", d)
 	}
@@ -192,7 +192,7 @@ func TestAutoDisable(t *testing.T) {
 	check(t, err)
 	push := func() gitlabsim.Delivery {
 		r.change(t, "staging", "a.tf", r.clock.Now().String()+time.Now().String())
-		r.quiet(t)
+		r.clock.quiet()
 		all := r.Deliveries()
 		return all[len(all)-1]
 	}
@@ -220,7 +220,7 @@ func TestHookRoutes(t *testing.T) {
 	}
 	r.change(t, "feature", "a.tf", "# a\n")
 	r.request(t, "feature")
-	r.quiet(t)
+	r.clock.quiet()
 	if got := to.all(); len(got) != 1 || got[0].header.Get("X-Gitlab-Event") != "Merge Request Hook" {
 		t.Errorf("arrived %+v", got)
 	}
@@ -236,7 +236,7 @@ func TestHookRoutes(t *testing.T) {
 	if status, body, _ := r.call(t, r.Reviewer, "POST", "/hooks/1/events/"+itoa(events[0].ID)+"/resend", nil); status != 201 {
 		t.Errorf("%d %s", status, body)
 	}
-	r.quiet(t)
+	r.clock.quiet()
 	if len(to.all()) != 2 {
 		t.Errorf("%d arrived, want 2", len(to.all()))
 	}

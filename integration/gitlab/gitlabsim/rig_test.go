@@ -17,13 +17,16 @@ import (
 
 // stillClock stands at one time and moves only by what is slept.
 type stillClock struct {
-	mu  sync.Mutex
-	now time.Time
-	in  int // pieces of work that have begun and not ended
+	mu   sync.Mutex
+	now  time.Time
+	in   int        // pieces of work that have begun and not ended
+	rest *sync.Cond // in became 0
 }
 
 func newStillClock() *stillClock {
-	return &stillClock{now: time.Date(2026, 3, 6, 9, 16, 0, 0, time.UTC)}
+	c := &stillClock{now: time.Date(2026, 3, 6, 9, 16, 0, 0, time.UTC)}
+	c.rest = sync.NewCond(&c.mu)
+	return c
 }
 
 func (c *stillClock) Now() time.Time {
@@ -47,15 +50,21 @@ func (c *stillClock) Begin() func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.in--
+		if c.in == 0 {
+			c.rest.Broadcast()
+		}
 	}
 }
 
 func (c *stillClock) Idle(wait func()) { wait() }
 
-func (c *stillClock) working() int {
+// quiet waits until nothing is under way.
+func (c *stillClock) quiet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.in
+	for c.in > 0 {
+		c.rest.Wait()
+	}
 }
 
 // rig is a simulated GitLab that runs, with the example project.
@@ -117,18 +126,6 @@ func (r *rig) call(t *testing.T, as gitlabsim.User, method, path string, fields 
 	got, err := io.ReadAll(resp.Body)
 	check(t, err)
 	return resp.StatusCode, strings.TrimSpace(string(got)), resp.Header
-}
-
-// quiet waits until nothing is under way.
-func (r *rig) quiet(t *testing.T) {
-	t.Helper()
-	for range 2000 {
-		if r.clock.working() == 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("the simulated GitLab does not come to rest")
 }
 
 // sink takes webhooks and keeps them.
