@@ -2,10 +2,10 @@ package engine_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -162,8 +162,8 @@ func (c *chaos) finish(t *testing.T) {
 	for line := range c.open {
 		c.say(p, line)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+	least := math.MaxInt
+	patience := time.NewTimer(time.Minute)
 	for quiet := 0; quiet < 3; {
 		select {
 		case line, ok := <-p.lines:
@@ -174,10 +174,18 @@ func (c *chaos) finish(t *testing.T) {
 			if quiet++; line != "quiet" || len(c.open) > 0 {
 				quiet = 0
 			}
-		case <-ctx.Done():
+			left := 0
+			if _, err := fmt.Sscanf(line, "left %d", &left); err == nil && left < least {
+				least = left
+				patience.Reset(time.Minute)
+			}
+		case <-patience.C:
 			_ = p.cmd.Process.Kill() // it hangs
+			for range p.lines {
+			}
+			_ = p.cmd.Wait() // killed
 			c.dump(t)
-			t.Fatalf("not at rest: %d lines are not acknowledged", len(c.open))
+			t.Fatalf("no progress for a minute: %d runs are left, %d lines not acknowledged", least, len(c.open))
 		}
 	}
 	if err := p.in.Close(); err != nil {

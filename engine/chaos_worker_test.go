@@ -102,13 +102,17 @@ func (w *worker) listen(ctx context.Context) {
 	all.Wait()
 }
 
-// report says again and again whether anything is left to do.
+// report says again and again how many runs have not ended, and whether nothing at all is left to do.
 func (w *worker) report(ctx context.Context) {
 	for ctx.Err() == nil {
-		live, err := w.Runs(ctx, upgrade.RunFilter{Phases: slices.DeleteFunc(upgrade.Phases(), upgrade.Phase.Final), Limit: 1})
+		live, err := w.Runs(ctx, upgrade.RunFilter{Phases: slices.DeleteFunc(upgrade.Phases(), upgrade.Phase.Final), Limit: 500})
 		_, due, wakeErr := w.NextWake(ctx)
-		if err == nil && wakeErr == nil && len(live) == 0 && !due {
+		switch {
+		case err != nil || wakeErr != nil:
+		case len(live) == 0 && !due:
 			w.say("quiet")
+		default:
+			w.say("left", len(live))
 		}
 		select {
 		case <-ctx.Done():

@@ -131,7 +131,7 @@ func (e *Engine) claimLoop(ctx, working context.Context) {
 
 // claimDue starts a work for each job that is due, as long as there are places.
 func (e *Engine) claimDue(ctx, working context.Context) error {
-	for e.places() > 0 {
+	for ctx.Err() == nil && e.places() > 0 {
 		// Before the claim: a clock that is moved by hand must not move between claim and work.
 		end := e.Clock.Begin()
 		job, ok, err := e.claim(ctx)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -40,19 +41,10 @@ func (s *Store) Deliver(ctx context.Context, d upgrade.Delivery) (fresh bool, er
 // codeBody returns a body as a TEXT column of any database can hold it.
 func codeBody(body []byte) (coding, text string) {
 	text = string(body)
-	if utf8.ValidString(text) && !containsNUL(text) {
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
 		return "text", text
 	}
 	return "base64", base64.StdEncoding.EncodeToString(body)
-}
-
-func containsNUL(text string) bool {
-	for i := range len(text) {
-		if text[i] == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // delivered is one call of Deliver on its way through the inbox. fresh and err may be read once done
