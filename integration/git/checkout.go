@@ -181,7 +181,7 @@ func ResolveDir(checkout, dir string) (string, error) {
 		return "", badDir("%q leads out of the repository", dir)
 	}
 	at := checkout
-	for _, part := range strings.Split(path.Clean(dir), "/") {
+	for part := range strings.SplitSeq(path.Clean(dir), "/") {
 		at = filepath.Join(at, part)
 		info, err := os.Lstat(at)
 		switch {

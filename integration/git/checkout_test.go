@@ -25,14 +25,14 @@ func (g *gitlab) checkedOut(commit upgrade.Commit) string {
 
 func TestCheckoutIsByteExact(t *testing.T) {
 	g := newGitlab(t)
-	commit := g.commit(g.work,
+	g.commit(g.work,
 		".gitattributes", "secret.txt export-ignore\nid.txt ident export-subst\n*.crlf text eol=crlf\n*.u16 text working-tree-encoding=UTF-16\n*.bin filter=lfs\n",
 		".gitignore", "ignored\n", "ignored", "here\n",
 		"secret.txt", "kept\n", "id.txt", "$Id$ $Format:%H$\n", "dos.crlf", "a\nb\n", "x.bin", "pointer\n", "ünï \"quoted\"\tname", "x", "deep/er/file", "y")
 	if err := os.Chmod(filepath.Join(g.work, "secret.txt"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	commit = g.commit(g.work)
+	commit := g.commit(g.work)
 	dir := g.checkedOut(commit)
 	for name, want := range map[string]string{
 		"secret.txt": "kept\n", "id.txt": "$Id$ $Format:%H$\n", "dos.crlf": "a\nb\n", "ignored": "here\n", "x.bin": "pointer\n",

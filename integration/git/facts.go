@@ -108,7 +108,7 @@ func (g *Git) Facts(ctx context.Context, project forge.Project, commit upgrade.C
 		return Facts{}, fmt.Errorf("read commit %s: %w", commit.Short(), err)
 	}
 	facts := Facts{Author: parts[0], AuthorMail: parts[1], Committer: parts[2], CommittedAt: at, Title: parts[5]}
-	for _, parent := range strings.Fields(parts[4]) {
+	for parent := range strings.FieldsSeq(parts[4]) {
 		facts.Parents = append(facts.Parents, upgrade.Commit(parent))
 	}
 	return facts, nil

@@ -163,7 +163,7 @@ func (g *Git) lock(ctx context.Context, dir string) (unlock func(), err error) {
 	ticker := time.NewTicker(50 * time.Millisecond) // real time: it waits for another process
 	defer ticker.Stop()
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return release, nil
 		}

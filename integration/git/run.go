@@ -100,8 +100,7 @@ func (g *Git) mask(text string) string {
 
 // exitCode returns the code with which git ended; -1 if err is something else.
 func exitCode(err error) int {
-	var f *failed
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failed](err); ok {
 		return f.code
 	}
 	return -1
@@ -145,8 +144,8 @@ func signs() []struct {
 
 // remote turns the end of a command that used the network into an error with a code.
 func remote(err error) error {
-	var f *failed
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*failed](err)
+	if !ok {
 		return err
 	}
 	for _, sign := range signs() {

@@ -80,8 +80,7 @@ func (s submodules) one(ctx context.Context, e entry, address, dir string) error
 // addresses reads .gitmodules of a tree: path → address.
 func (s submodules) addresses(ctx context.Context, mirror string, tree upgrade.Tree) (map[string]string, error) {
 	out, err := s.git.run(ctx, command{dir: mirror, args: []string{"config", "--blob", string(tree) + ":.gitmodules", "-z", "--list"}})
-	var f *failed
-	if errors.As(err, &f) {
+	if _, ok := errors.AsType[*failed](err); ok {
 		return map[string]string{}, nil // no such file, or not a readable one: each submodule says so
 	}
 	if err != nil {

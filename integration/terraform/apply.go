@@ -89,7 +89,7 @@ func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) e
 		Binary: t.binary, Tool: attempt.Tool, Dir: root.Dir, Plan: attempt.File, PlanDigest: attempt.FileDigest,
 		LockDigest: attempt.LockDigest, Lock: lock.Name(), Log: filepath.Join("logs", "apply.log"), Data: root.Data, Tmp: w.tmp,
 		Wait: t.cfg.LockTimeout.String(),
-		Env:  slices.Sorted(maps.Keys(env)), Secrets: slices.Sorted(maps.Keys(root.Env)),
+		Env:  slices.Sorted(maps.Keys(env)), Secrets: secretNames(root.Env),
 	}
 	if err := WriteJSON(attempt.Dir, FileOrder, order, false); err != nil {
 		return err
@@ -209,7 +209,7 @@ func (t *Terraform) Stop(_ context.Context, attempt plan.Attempt) error {
 	}
 	process, err := os.FindProcess(started.PID) // holds on to this very process from here on
 	if err != nil {
-		return nil //nolint:nilerr // it is gone: nothing to stop
+		return nil // it is gone: nothing to stop
 	}
 	defer func() { _ = process.Release() }()
 	if started.BootID != BootID() || started.Ticks == "" || StartTicks(started.PID) != started.Ticks {

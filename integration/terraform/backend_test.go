@@ -1,3 +1,4 @@
+//nolint:thelper // its functions are tests, run by TestContract
 package terraform_test
 
 import (
@@ -130,15 +131,16 @@ func testStateLock(t *testing.T, binary string) {
 	if err := os.WriteFile(filepath.Join(s.root.Dir, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	<-result
+	if err := <-result; !errors.Is(err, plan.ErrLost) {
+		t.Fatalf("got %v, want ErrLost", err)
+	}
 	if server.locked() == "" {
 		t.Fatal("no lock was left")
 	}
-	_, found, err := s.tf.Adopt(t.Context(), attempt, nil)
-	if found != plan.FoundLost {
+	if _, found, err := s.tf.Adopt(t.Context(), attempt, nil); found != plan.FoundLost {
 		t.Fatalf("found %q, %v", found, err)
 	}
-	_, err = s.tf.Plan(t.Context(), s.root, t.Output())
+	_, err := s.tf.Plan(t.Context(), s.root, t.Output())
 	wantCode(t, err, upgrade.CodeUnavailable, "the state is locked")
 	var held *terraform.LockedError
 	if !errors.As(err, &held) || !strings.Contains(server.locked(), held.ID) {

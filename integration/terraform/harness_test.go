@@ -71,7 +71,7 @@ func newStack(t *testing.T, binary, main string) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.MkdirTemp("/tmp", "ug") // short, as TMPDIR has to be
+	data, err := os.MkdirTemp("/tmp", "ug") //nolint:usetesting // a short path, as TMPDIR has to be
 	if err != nil {
 		t.Fatal(err)
 	}

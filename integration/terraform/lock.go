@@ -56,7 +56,7 @@ func openLock(path string) (*os.File, error) {
 // flock tries to take the lock, and reports whether it did.
 func flock(file *os.File, how int) (bool, error) {
 	for {
-		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return true, nil

@@ -156,7 +156,7 @@ func TestVariablesThatAStackMayNotSet(t *testing.T) {
 // Only init gets what git needs to read private modules (S10).
 func TestOnlyInitSeesTheGitToken(t *testing.T) {
 	dir := t.TempDir()
-	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `env > `+dir+`/$1.env
+	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `env > `+dir+`/$1.env; echo from /dev/null in eu-west-2 with glpat-secretsecretsecret and b2F1dGgyOmFiYw >&2
 case $1 in
 workspace) echo default ;;
 plan) for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; exit 2 ;;
@@ -164,7 +164,10 @@ show) echo '{"format_version":"1.2","resource_changes":[]}' ;;
 esac`)
 	s := newStack(t, binary, "")
 	cfg := s.cfg
-	cfg.GitEnv = map[string]upgrade.Secret{"GIT_CONFIG_COUNT": "0", "TF_TOKEN_example_org": "glpat-secretsecretsecret"}
+	cfg.GitEnv = map[string]upgrade.Secret{
+		"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_VALUE_0": "Authorization: Basic b2F1dGgyOmFiYw",
+		"TF_TOKEN_example_org": "glpat-secretsecretsecret",
+	}
 	var err error
 	if s.tf, err = terraform.New(cfg); err != nil {
 		t.Fatal(err)
@@ -176,6 +179,12 @@ esac`)
 		t.Fatal(err)
 	}
 	s.apply(s.attempt(planned), nil)
+	if log := s.read("logs/prepare.log"); !strings.Contains(log, "from /dev/null in eu-west-2 with (secret) and (secret)\n") {
+		t.Errorf("prepare.log: %s", log)
+	}
+	if log := s.read("logs/apply.log"); !strings.Contains(log, "from /dev/null in eu-west-2 with (secret)") {
+		t.Errorf("apply.log: %s", log)
+	}
 	for _, command := range []string{"init", "plan", "show", "apply"} {
 		env, err := os.ReadFile(filepath.Join(dir, command+".env"))
 		if err != nil {
@@ -212,7 +221,7 @@ esac`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, tmp := range strings.Fields(string(raw)) {
+	for tmp := range strings.FieldsSeq(string(raw)) {
 		if len(tmp) > 90 {
 			t.Errorf("TMPDIR %s has %d characters", tmp, len(tmp))
 		}

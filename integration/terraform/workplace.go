@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -90,16 +92,39 @@ func (w *workplace) close() {
 	}
 }
 
-// masker knows the secrets of the configuration and the variables of the root.
+// masker knows the secrets of the configuration, of git, and the variables of the root.
 func (t *Terraform) masker(root plan.Root) *Masker {
 	secrets := append([]upgrade.Secret(nil), t.cfg.Secrets...)
-	for _, value := range t.cfg.GitEnv {
-		secrets = append(secrets, value)
+	for name, value := range t.cfg.GitEnv {
+		// Of git's many settings only these two are secret; the others are words that logs are full of.
+		if _, credentials, ok := strings.Cut(value.Reveal(), "Authorization: Basic "); ok {
+			secrets = append(secrets, upgrade.Secret(credentials))
+		}
+		if strings.HasPrefix(name, "TF_TOKEN_") {
+			secrets = append(secrets, value)
+		}
 	}
-	for _, value := range root.Env {
-		secrets = append(secrets, value)
+	for _, name := range secretNames(root.Env) {
+		secrets = append(secrets, root.Env[name])
 	}
 	return NewMasker(secrets...)
+}
+
+// secretNames returns the variables whose values are masked: all but those which say where something is
+// and not how to get in. Hiding a region would hide half of every ARN.
+func secretNames(env map[string]upgrade.Secret) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		switch name {
+		case "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_CA_BUNDLE",
+			"AWS_EC2_METADATA_DISABLED", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_RETRY_MODE":
+		default:
+			if !strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // log returns a masked writer to logs/NAME.log of the data folder and to also, which may be nil. It

@@ -1,6 +1,9 @@
 package plan
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // hidden stands where Terraform says that a value is sensitive.
 const hidden = "(sensitive)"
@@ -88,11 +91,7 @@ func sensitive(marks any) bool {
 			}
 		}
 	case []any:
-		for _, mark := range m {
-			if sensitive(mark) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(m, sensitive)
 	}
 	return false
 }
