@@ -76,14 +76,15 @@ func (m *autoScalingGroupModel) update(ctx context.Context, names map[string]boo
 
 // template names the launch template. AWS takes its id or its name, not both.
 func (m *autoScalingGroupModel) template() *astypes.LaunchTemplateSpecification {
-	for _, ref := range m.LaunchTemplate {
-		spec := &astypes.LaunchTemplateSpecification{Version: textOf(ref.Version)}
-		if spec.LaunchTemplateId = textOf(ref.ID); spec.LaunchTemplateId == nil {
-			spec.LaunchTemplateName = textOf(ref.Name)
-		}
-		return spec
+	if len(m.LaunchTemplate) == 0 {
+		return nil
 	}
-	return nil
+	ref := m.LaunchTemplate[0]
+	spec := &astypes.LaunchTemplateSpecification{Version: textOf(ref.Version)}
+	if spec.LaunchTemplateId = textOf(ref.ID); spec.LaunchTemplateId == nil {
+		spec.LaunchTemplateName = textOf(ref.Name)
+	}
+	return spec
 }
 
 // tags returns the tag blocks for the group of that name.

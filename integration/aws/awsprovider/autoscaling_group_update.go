@@ -64,7 +64,7 @@ func (r *autoScalingGroup) update(ctx context.Context, old, m autoScalingGroupMo
 		}
 	}
 	if names["tag"] {
-		if err := r.retag(ctx, name, old.tags(name), m.tags(name)); err != nil {
+		if err := r.retag(ctx, old.tags(name), m.tags(name)); err != nil {
 			return fmt.Errorf("change tags: %w", err)
 		}
 	}
@@ -106,7 +106,7 @@ func (r *autoScalingGroup) updateTargets(ctx context.Context, old, m autoScaling
 }
 
 // retag makes the tags of the group want, where they were was.
-func (r *autoScalingGroup) retag(ctx context.Context, name string, was, want []astypes.Tag) error {
+func (r *autoScalingGroup) retag(ctx context.Context, was, want []astypes.Tag) error {
 	same := func(a, b astypes.Tag) bool {
 		return aws.ToString(a.Key) == aws.ToString(b.Key) && aws.ToString(a.Value) == aws.ToString(b.Value) &&
 			aws.ToBool(a.PropagateAtLaunch) == aws.ToBool(b.PropagateAtLaunch)

@@ -46,7 +46,7 @@ type settings struct {
 // clients is what all resources share.
 type clients struct {
 	autoscaling *autoscaling.Client
-	ec2         *ec2.Client
+	ec2         ec2Calls
 	kms         *kms.Client
 	sts         *sts.Client
 
@@ -81,7 +81,7 @@ func newClients(s settings, clock upgrade.Clock) *clients {
 	}
 	return &clients{
 		autoscaling: autoscaling.NewFromConfig(config, func(o *autoscaling.Options) { o.BaseEndpoint = endpoint(serviceAutoScaling) }),
-		ec2:         ec2.NewFromConfig(config, func(o *ec2.Options) { o.BaseEndpoint = endpoint(serviceEC2) }),
+		ec2:         ec2CallsOf(ec2.NewFromConfig(config, func(o *ec2.Options) { o.BaseEndpoint = endpoint(serviceEC2) })),
 		kms:         kms.NewFromConfig(config, func(o *kms.Options) { o.BaseEndpoint = endpoint(serviceKMS) }),
 		sts:         newSTS(),
 		region:      s.region,

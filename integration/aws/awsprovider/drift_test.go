@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -248,5 +250,94 @@ func TestOrphanEnds(t *testing.T) {
 	case <-gone:
 	case <-time.After(10 * time.Second):
 		t.Error("10 s after Terraform was killed the provider still waits for its call")
+	}
+}
+
+func TestOddArguments(t *testing.T) {
+	sim, url := newCloud(t)
+	w := newWorkspace(t, terraform(t), url)
+	const text = `
+resource "aws_kms_key" "k" {}
+resource "aws_kms_grant" "g" {
+  key_id             = aws_kms_key.k.arn
+  grantee_principal  = "arn:aws:iam::111111111111:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+  retiring_principal = "arn:aws:iam::111111111111:user/terraform"
+  operations         = ["Decrypt"]
+  retire_on_delete   = true
+  constraints {
+    encryption_context_equals = { stage = "prod" }
+  }
+}
+resource "aws_security_group" "g" {
+  tags = { team = "db" }
+}
+resource "aws_vpc_security_group_egress_rule" "all" {
+  security_group_id = aws_security_group.g.id
+  ip_protocol       = -1
+  cidr_ipv4         = "0.0.0.0/0"
+}
+resource "aws_launch_template" "l" {
+  name     = "odd"
+  image_id = "ami-0a1b2c3d4e5f60001"
+  metadata_options { http_tokens = "required" }
+  monitoring { enabled = true }
+  iam_instance_profile { name = "web" }
+}
+resource "aws_autoscaling_group" "g" {
+  name_prefix               = "odd-"
+  min_size                  = 0
+  max_size                  = 2
+  availability_zones        = ["eu-west-2a"]
+  force_delete              = true
+  suspended_processes       = ["AZRebalance"]
+  termination_policies      = ["OldestInstance"]
+  wait_for_capacity_timeout = "1m"
+  launch_template { name = aws_launch_template.l.name }
+  tag {
+    key                 = "a"
+    value               = "1"
+    propagate_at_launch = false
+  }
+}
+`
+	w.config(text)
+	main := filepath.Join(w.dir, "main.tf")
+	withTags := func() {
+		t.Helper()
+		have, err := os.ReadFile(main)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.save(main, replace(t, string(have), `provider "aws" {}`, `provider "aws" {
+  default_tags { tags = { team = "web", stage = "prod" } }
+}`))
+	}
+	withTags()
+	w.init()
+	w.plan()
+	w.apply()
+	w.mustPlan(nil)
+	if got := fmt.Sprint(w.values()["aws_security_group.g"]["tags_all"]); got != "map[stage:prod team:db]" {
+		t.Errorf("tags_all: got %s, want the provider's with the group's over them", got)
+	}
+	changed := replace(t, text, "min_size                  = 0", "min_size = 1")
+	changed = replace(t, changed, `suspended_processes       = ["AZRebalance"]`, `suspended_processes = ["ScheduledActions"]`)
+	changed = replace(t, changed, `termination_policies      = ["OldestInstance"]`, "")
+	changed = replace(t, changed, `key                 = "a"`, `key = "b"`)
+	w.config(changed)
+	withTags()
+	changes := w.mustPlan(map[string]string{"aws_autoscaling_group.g": "update"})
+	if unknown := changes["aws_autoscaling_group.g"].Change.AfterUnknown; unknown["desired_capacity"] != true {
+		t.Errorf("unknown of the group: got %v, want that AWS chooses its capacity anew", unknown)
+	}
+	w.apply()
+	w.mustPlan(nil)
+	group := w.values()["aws_autoscaling_group.g"]
+	if group["desired_capacity"] != 1.0 || group["termination_policies"] != nil {
+		t.Errorf("group: got %v, want one instance and the default policy", group)
+	}
+	w.run("destroy", "-no-color", "-auto-approve")
+	if calls(sim, "RetireGrant") != 1 || calls(sim, "RevokeGrant") != 0 {
+		t.Errorf("RetireGrant was called %d times and RevokeGrant %d times, want once and never", calls(sim, "RetireGrant"), calls(sim, "RevokeGrant"))
 	}
 }

@@ -86,7 +86,7 @@ func TestInstall(t *testing.T) {
 
 // Another file system cannot be linked to.
 func TestInstallCopies(t *testing.T) {
-	dir, err := os.MkdirTemp("/dev/shm", "install")
+	dir, err := os.MkdirTemp("/dev/shm", "install") //nolint:usetesting // it must be on another file system than t.TempDir
 	if err != nil {
 		t.Skipf("no second file system: %v", err)
 	}

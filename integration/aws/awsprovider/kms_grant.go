@@ -17,6 +17,10 @@ import (
 // kmsTimeout is how long a change in KMS may take to be seen everywhere. The original waits three minutes.
 const kmsTimeout = 3 * time.Minute
 
+// principalTimeout is how long a principal may be unknown to KMS that IAM may just have made. The
+// original waits three minutes; in a simulation it is a mistake in the configuration.
+const principalTimeout = 10 * time.Second
+
 // kmsGrant is aws_kms_grant. Its id is the key as it is written in the configuration, a colon, and the
 // grant's id. A grant cannot be changed, so that every argument forces a replacement.
 type kmsGrant struct{ base }
@@ -55,7 +59,7 @@ func (r *kmsGrant) Create(ctx context.Context, req resource.CreateRequest, resp 
 	key := m.KeyID.ValueString()
 	var out *kms.CreateGrantOutput
 	var notYet error
-	err := r.poll(ctx, time.Second, kmsTimeout, "creation", func(ctx context.Context) (bool, error) {
+	err := r.poll(ctx, time.Second, principalTimeout, "creation", func(ctx context.Context) (bool, error) {
 		var err error
 		out, err = r.kms.CreateGrant(ctx, m.input(ctx))
 		if hasCode(err, "DependencyTimeoutException", "KMSInternalException", "InvalidArnException") {

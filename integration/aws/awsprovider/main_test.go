@@ -31,15 +31,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// terraform returns the program that the test is to use.
-func terraform(t *testing.T) string {
+// program returns the program that the test is to use: terraform or tofu.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	if os.Getenv("UPGRADEGATE_TEST_TERRAFORM") == "" {
-		if found, err := exec.LookPath("terraform"); err == nil {
+	if os.Getenv("UPGRADEGATE_TEST_"+strings.ToUpper(name)) == "" {
+		if found, err := exec.LookPath(name); err == nil {
 			return found
 		}
 	}
-	return testkit.Target(t, "terraform")
+	return testkit.Target(t, name)
+}
+
+func terraform(t *testing.T) string {
+	t.Helper()
+	return program(t, "terraform")
 }
 
 // workspace is a folder with a configuration, the provider in a mirror, and Terraform to run in it.
@@ -55,7 +60,7 @@ type workspace struct {
 func newWorkspace(t *testing.T, program, endpoint string) *workspace {
 	t.Helper()
 	// The provider's socket goes into TMPDIR, and its path may not be much longer than 100 characters.
-	temp, err := os.MkdirTemp("", "tf")
+	temp, err := os.MkdirTemp("", "tf") //nolint:usetesting // the path of t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestConfigure(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			environ := map[string]string{}
-			for _, line := range strings.Fields(tt.environment) {
+			for line := range strings.FieldsSeq(tt.environment) {
 				name, value, _ := strings.Cut(line, "=")
 				environ[name] = value
 			}

@@ -111,8 +111,15 @@ func replace(t *testing.T, text, old, now string) string {
 }
 
 func TestCluster(t *testing.T) {
+	for _, name := range []string{"terraform", "tofu"} {
+		t.Run(name, func(t *testing.T) { testCluster(t, program(t, name)) })
+	}
+}
+
+func testCluster(t *testing.T, program string) {
+	t.Helper()
 	sim, url := newCloud(t)
-	w := newWorkspace(t, terraform(t), url)
+	w := newWorkspace(t, program, url)
 	w.config(cluster)
 	w.init()
 

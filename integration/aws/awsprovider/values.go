@@ -57,14 +57,6 @@ func (f fill) maybeText(dst *types.String, v *string) {
 	*dst = types.StringPointerValue(v)
 }
 
-// maybeNumber does the same for numbers, with 0 as nothing.
-func (f fill) maybeNumber(dst *types.Int64, v *int32) {
-	if f.openOnly || aws.ToInt32(v) == 0 && dst.ValueInt64() == 0 {
-		return
-	}
-	*dst = types.Int64Value(int64(*v))
-}
-
 // maybeFlag does the same for booleans, with false as nothing.
 func (f fill) maybeFlag(dst *types.Bool, v *bool) {
 	if f.openOnly || !aws.ToBool(v) && !dst.ValueBool() {
