@@ -187,6 +187,7 @@ func TestLoad(t *testing.T) {
 func TestBounds(t *testing.T) {
 	for _, tt := range []struct{ name, data, want string }{
 		{"large", strings.Repeat("# a comment\n", 100_000), "gate.yaml: the file is larger than 1 MiB"},
+		{"many_words", strings.Repeat("a: b\n", 20_000), "gate.yaml: the file has more than 40000 words and signs (is it the right one?)"},
 		{"long_line", "x: " + strings.Repeat("a", 3000), "gate.yaml:1: the line is longer than 2000 bytes (break it)"},
 		{"brackets_over_lines", strings.Repeat("[\n", 1000), "gate.yaml:41: brackets are nested too deeply"},
 		{"dashes", strings.Repeat("- ", 900) + "x", "gate.yaml:1: must be keys with values, not a list"},

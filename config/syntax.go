@@ -12,12 +12,14 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Bounds of a file. They keep the parser, which calls itself for each level, away from the end of its
-// stack; the largest file that anybody writes by hand is far below.
+// Bounds of a file. They keep the parser, which calls itself for each level and takes quadratic time
+// for the keys of one mapping, away from the end of its stack and of anybody's patience; the largest
+// file that anybody writes by hand is far below.
 const (
-	maxFile  = 1 << 20 // bytes
-	maxLine  = 2000    // bytes
-	maxDepth = 40      // brackets within brackets
+	maxFile   = 1 << 20 // bytes
+	maxLine   = 2000    // bytes
+	maxDepth  = 40      // brackets within brackets
+	maxTokens = 40_000  // words and signs; a stack has about 100
 )
 
 // parse returns the one document of the file, or nil after reporting why there is none.
@@ -75,6 +77,10 @@ func (r *reader) plainText(data []byte) (text string, ok bool) {
 // plainTokens refuses the parts of YAML by which a value is written elsewhere than where it is read,
 // or is another than it looks.
 func (r *reader) plainTokens(tokens token.Tokens) bool {
+	if len(tokens) > maxTokens {
+		r.whole("the file has more than 40000 words and signs", "is it the right one?")
+		return false
+	}
 	good, depth := true, 0
 	for _, tk := range tokens {
 		what := ""

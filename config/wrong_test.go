@@ -62,3 +62,52 @@ func checkProblems(t *testing.T, err error) {
 		t.Errorf("a secret is in the error:\n%v", err)
 	}
 }
+
+// TestPlaces looks at where a problem is said to be: at the wrong value, or at the key of what is
+// missing or has the wrong form.
+func TestPlaces(t *testing.T) {
+	for _, tt := range []struct{ file, path, at string }{
+		{"role", "server.tokens[0].role", "release_manger,"},
+		{"unknown_key", "stacks[0].staging.worksapce", "worksapce:"},
+		{"duplicate_key", "stacks[0].project", "project: group/other"},
+		{"dir_absolute", "stacks[0].dir", "/srv/app"},
+		{"globs", "stacks[0].paths[2]", `"a/**b/c"`},
+		{"wrong_types", "stacks[0].trigger", "push\n"},
+		{"wrong_types", "gates[0].required", "yes,"},
+		{"trigger_missing", "stacks[0].trigger", "name: app"},
+		{"webhook_missing", "gitlab.webhook", "gitlab:"},
+		{"path_expect_list", "gates[1].paths[0].expect.status[2]", "700"},
+		{"aws_key_alone", "environments.staging.aws", "aws:"},
+		{"text_of_many_lines", "stacks[0].project", "|\n"},
+		{"path_resolve_private", `gates[1].paths[0].resolve["staging.example.org"]`, "10.20.0.5"},
+		{"token_literal", "server.tokens[0].token", "s3cr3t"},
+		{"stack_name_twice", "stacks[1].name", "app\n    project: group/other"},
+		{"control_character", "", "\x01app"},
+		{"tag", "", "!!str"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join("testdata/wrong", tt.file+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, _, found := strings.Cut(string(data), tt.at)
+			if !found {
+				t.Fatalf("%q is not in the file", tt.at)
+			}
+			line := 1 + strings.Count(before, "\n")
+			column := len(before) - strings.LastIndexByte(before, '\n')
+			var problems config.Problems
+			_, err = config.Parse("gate.yaml", data, source())
+			if !errors.As(err, &problems) {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(problems, func(p config.Problem) bool { return p.Path == tt.path })
+			if i < 0 {
+				t.Fatalf("no problem at %s:\n%v", tt.path, err)
+			}
+			if problems[i].Line != line || problems[i].Column != column {
+				t.Errorf("got %d:%d, want %d:%d: %s", problems[i].Line, problems[i].Column, line, column, problems[i])
+			}
+		})
+	}
+}
