@@ -64,7 +64,7 @@ func (c *Client) version(ctx context.Context, t cloud.Template) (string, error) 
 	if alias == "" {
 		alias = "$Default"
 	}
-	answer, err := c.ec2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{
+	answer, err := c.ec2.versions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{
 		LaunchTemplateId: awssdk.String(t.ID), Versions: []string{alias},
 	})
 	if err != nil {
@@ -195,28 +195,23 @@ func (c *Client) Instances(ctx context.Context, ids []string) ([]cloud.Instance,
 }
 
 func (c *Client) instances(ctx context.Context, ids []string, found map[string]cloud.Instance) error {
-	// By filter, not by id: one unknown id would make EC2 refuse the whole question.
-	pages := ec2.NewDescribeInstancesPaginator(c.ec2, &ec2.DescribeInstancesInput{Filters: filters("instance-id", ids...)})
 	var running []string
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
+	// By filter, not by id: one unknown id would make EC2 refuse the whole question.
+	err := c.eachInstance(ctx, filters("instance-id", ids...), func(i ec2types.Instance) bool {
+		one := toInstance(i)
+		found[one.ID] = one
+		if one.State == "running" {
+			running = append(running, one.ID)
 		}
-		for _, reservation := range page.Reservations {
-			for _, i := range reservation.Instances {
-				one := toInstance(i)
-				found[one.ID] = one
-				if one.State == "running" {
-					running = append(running, one.ID)
-				}
-			}
-		}
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	if len(running) == 0 {
 		return nil
 	}
-	answer, err := c.ec2.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: running})
+	answer, err := c.ec2.status(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: running})
 	if api := smithy.APIError(nil); errors.As(err, &api) && codeOf(api.ErrorCode(), 0) == upgrade.CodeNotFound {
 		return nil // one of them has gone in between: the next look tells
 	}
@@ -234,6 +229,27 @@ func (c *Client) instances(ctx context.Context, ids []string, found map[string]c
 		found[one.ID] = one
 	}
 	return nil
+}
+
+// eachInstance calls do for each instance that passes the filters, until do returns false.
+func (c *Client) eachInstance(ctx context.Context, pass []ec2types.Filter, do func(ec2types.Instance) bool) error {
+	var next *string
+	for {
+		page, err := c.ec2.instances(ctx, &ec2.DescribeInstancesInput{Filters: pass, NextToken: next})
+		if err != nil {
+			return err
+		}
+		for _, reservation := range page.Reservations {
+			for _, i := range reservation.Instances {
+				if !do(i) {
+					return nil
+				}
+			}
+		}
+		if next = page.NextToken; awssdk.ToString(next) == "" {
+			return nil
+		}
+	}
 }
 
 func filters(name string, values ...string) []ec2types.Filter {

@@ -12,7 +12,7 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
@@ -269,22 +269,13 @@ func (c *Client) Gone(ctx context.Context, name string) (gone bool, err error) {
 		case upgrade.CodeOf(err) != upgrade.CodeNotFound:
 			return err
 		}
-		pages := ec2.NewDescribeInstancesPaginator(c.ec2, &ec2.DescribeInstancesInput{Filters: append(
-			filters("tag:"+groupTag, name),
-			filters("instance-state-name", "pending", "running", "shutting-down", "stopping", "stopped")...)})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			if len(page.Reservations) > 0 {
-				return nil
-			}
-		}
 		gone = true
-		return nil
+		return c.eachInstance(ctx, append(
+			filters("tag:"+groupTag, name),
+			filters("instance-state-name", "pending", "running", "shutting-down", "stopping", "stopped")...,
+		), func(ec2types.Instance) bool { gone = false; return false })
 	})
-	return gone, err
+	return gone && err == nil, err
 }
 
 // Trials returns every group that carries the tag of the gates, for the reaper. The versions of their
