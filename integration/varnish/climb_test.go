@@ -20,7 +20,7 @@ import (
 
 // quick are limits for tests on loopback.
 func quick() probe.Limits {
-	return probe.Limits{DNS: 300 * time.Millisecond, Connect: 300 * time.Millisecond, Response: 400 * time.Millisecond, Body: 4096}
+	return probe.Limits{DNS: time.Second, Connect: time.Second, Response: time.Second, Body: 4096}
 }
 
 // serve listens on loopback and hands each connection to handle, with its number from 0.

@@ -165,8 +165,15 @@ func (g *Gatekeeper) clog(ctx context.Context) error {
 	if err := setBacklog(ln, 1); err != nil {
 		return fmt.Errorf("shorten the queue of connections: %w", err)
 	}
-	for range 8 { // two are enough for a queue of one, unless a client left just now
-		limited, cancel := context.WithTimeout(ctx, 40*time.Millisecond)
+	for range 16 { // two fill a queue of one; more only if some were slow to arrive
+		full, err := queueFull(ln)
+		if err != nil {
+			return fmt.Errorf("look at the queue of connections: %w", err)
+		}
+		if full {
+			return nil
+		}
+		limited, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(limited, "tcp4", g.addr.String())
 		cancel()
 		switch {
@@ -176,9 +183,7 @@ func (g *Gatekeeper) clog(ctx context.Context) error {
 			g.mu.Unlock()
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-			return nil // full
-		default:
+		case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded): // it is full, or this machine slow
 			return fmt.Errorf("fill the queue of connections: %w", err)
 		}
 	}

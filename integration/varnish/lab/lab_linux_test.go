@@ -96,7 +96,7 @@ func prober(l *Lab, from Place, limits probe.Limits) varnish.Config {
 }
 
 func limits() probe.Limits {
-	return probe.Limits{DNS: 500 * time.Millisecond, Connect: 500 * time.Millisecond, Response: time.Second}
+	return probe.Limits{DNS: 800 * time.Millisecond, Connect: 800 * time.Millisecond, Response: 1500 * time.Millisecond}
 }
 
 // row is a line of the fault table: what is broken, and what a prober must say from where.

@@ -48,6 +48,22 @@ func setBacklog(ln *net.TCPListener, n int) error {
 	return errors.Join(err, inner)
 }
 
+// queueFull reports whether a listener takes no further connection until one is accepted. Of a listener,
+// TCP_INFO tells the length of its queue as "unacked" and the limit as "sacked" (tcp_get_info, Linux).
+func queueFull(ln *net.TCPListener) (bool, error) {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var info *unix.TCPInfo
+	var inner error
+	err = raw.Control(func(fd uintptr) { info, inner = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err = errors.Join(err, inner); err != nil {
+		return false, err
+	}
+	return info.Unacked > info.Sacked, nil
+}
+
 // inNamespace runs f on a thread inside a network namespace: sockets made in f, and processes started in
 // it, live there. Dial only literal addresses in f; a name would be looked up on other threads.
 func inNamespace(name string, f func() error) error {

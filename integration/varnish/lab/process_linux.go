@@ -107,24 +107,29 @@ func (p *process) stop() error {
 		return nil
 	}
 	leader := p.cmd.Process.Pid
+	p.cmd = nil
+	select {
+	case <-p.gone:
+		return nil // its number may be somebody else's by now
+	default:
+	}
 	// hitch ends without waiting for its children. Whoever adopts them must: on a machine whose first
 	// process does not, they would stay as zombies. So this process adopts, while it stops them.
-	adopt := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
-	_ = syscall.Kill(-leader, syscall.SIGCONT) // a stopped process cannot end; it may be gone already
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("adopt the children of %s: %w", p.argv[0], err)
+	}
+	_ = syscall.Kill(-leader, syscall.SIGCONT) // a stopped process cannot end; it may be gone by now
 	_ = syscall.Kill(-leader, syscall.SIGTERM)
 	timer := time.NewTimer(stopWithin)
 	defer timer.Stop()
 	select {
 	case <-p.gone:
 	case <-timer.C:
+		_ = syscall.Kill(-leader, syscall.SIGKILL) // as above
+		<-p.gone
 	}
-	_ = syscall.Kill(-leader, syscall.SIGKILL) // whoever is left of the group
-	<-p.gone
-	p.cmd = nil
-	if !adopt {
-		return nil
-	}
-	for _, pid := range groupOf(leader) { // a zombie is still of its group
+	for _, pid := range adopted(leader) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // ours until it is waited for, so its number is not reused
 		reap(pid)
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); err != nil {
@@ -142,8 +147,8 @@ func reap(pid int) {
 	}
 }
 
-// groupOf returns the processes of a process group.
-func groupOf(leader int) []int {
+// adopted returns the processes of a group that are children of this one; zombies are still of their group.
+func adopted(leader int) []int {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil
@@ -155,9 +160,8 @@ func groupOf(leader int) []int {
 			continue // ended meanwhile
 		}
 		// After the name in brackets, which may hold anything: state, parent, group.
-		_, rest, ok := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
-		fields := strings.Fields(rest)
-		if !ok || len(fields) < 3 || fields[2] != strconv.Itoa(leader) {
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) < 3 || fields[1] != strconv.Itoa(os.Getpid()) || fields[2] != strconv.Itoa(leader) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
