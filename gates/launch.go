@@ -49,6 +49,7 @@ const (
 
 const (
 	launchPoll   = 5 * time.Second
+	slowPoll     = 15 * time.Second // once a launch has taken a minute: status checks take minutes
 	cleanupLimit = 10 * time.Minute
 	trialGrace   = 15 * time.Minute // on top of the limits, before the reaper may come
 	trialPrefix  = "gate-probe-"
@@ -175,7 +176,11 @@ func (w *watch) untilHealthy(ctx context.Context) error {
 			return FailBrief(fmt.Sprintf("%s cannot start new instances in time", w.env),
 				"no healthy instance within %s through a copy of %s", w.HealthyWithin, w.Group)
 		}
-		if err := w.clock.Sleep(ctx, launchPoll); err != nil {
+		pause := launchPoll
+		if w.clock.Now().Sub(w.started) > time.Minute {
+			pause = slowPoll
+		}
+		if err := w.clock.Sleep(ctx, pause); err != nil {
 			return fmt.Errorf("wait for the test launch: %w", err)
 		}
 	}

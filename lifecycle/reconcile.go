@@ -23,10 +23,12 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 	var (
 		err   error
 		every time.Duration
+		step  upgrade.Step
 	)
 	switch w.Job.Subject {
 	case periodicReconcile:
-		every, err = reconcileEvery, l.reconcile(ctx)
+		every = reconcileEvery
+		step.Refs, err = l.reconcile(ctx)
 	case periodicReap:
 		every, err = reapEvery, l.reap(ctx)
 	default:
@@ -38,21 +40,25 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 	if err != nil {
 		l.Logger.WarnContext(ctx, "periodic job had problems", "job", w.Job.Subject, "err", err)
 	}
-	return upgrade.Step{Next: upgrade.Park(l.Clock.Now().Add(every))}, nil
+	step.Next = upgrade.Park(l.Clock.Now().Add(every))
+	return step, nil
 }
 
 // reconcile compares what GitLab shows with what we decided: deliveries may be lost, late or doubled
-// (S7), and statuses may be written by others (S8).
-func (l *Lifecycle) reconcile(ctx context.Context) error {
+// (S7), and statuses may be written by others (S8). It returns the staging branches that it sees for
+// the first time: where they are then is what a later move is told from, and starts nothing.
+func (l *Lifecycle) reconcile(ctx context.Context) (seen []upgrade.RefState, err error) {
 	var problems []error
 	for _, path := range l.projects() {
-		if err := l.reconcileProject(ctx, path); err != nil {
+		first, err := l.reconcileProject(ctx, path)
+		if err != nil {
 			problems = append(problems, fmt.Errorf("reconcile %s: %w", path, err))
 		}
+		seen = append(seen, first...)
 	}
 	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{Limit: 200})
 	if err != nil {
-		return errors.Join(append(problems, err)...)
+		return nil, errors.Join(append(problems, err)...)
 	}
 	var jobs []upgrade.JobID
 	for _, run := range runs {
@@ -63,7 +69,7 @@ func (l *Lifecycle) reconcile(ctx context.Context) error {
 			jobs = append(jobs, upgrade.JobForStatus(run.ID))
 		}
 	}
-	return errors.Join(append(problems, l.Store.Wake(ctx, jobs...))...)
+	return seen, errors.Join(append(problems, l.Store.Wake(ctx, jobs...))...)
 }
 
 // projects lists the projects of the stacks, each once, in the order of the file.
@@ -80,16 +86,13 @@ func (l *Lifecycle) projects() []string {
 }
 
 // reconcileProject makes a delivery of our own for each watched ref that has moved without one.
-func (l *Lifecycle) reconcileProject(ctx context.Context, path string) error {
+func (l *Lifecycle) reconcileProject(ctx context.Context, path string) (seen []upgrade.RefState, err error) {
 	project, err := l.Forge.Project(ctx, path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	branches, targets := map[string]bool{}, map[string]bool{}
-	for _, stack := range l.Stacks {
-		if stack.Project != path {
-			continue
-		}
+	for _, stack := range l.stacksOf(path) {
 		if stack.Trigger.Push != "" {
 			branches[stack.Trigger.Push] = true
 		}
@@ -100,45 +103,39 @@ func (l *Lifecycle) reconcileProject(ctx context.Context, path string) error {
 	}
 	var problems []error
 	for branch := range branches {
-		problems = append(problems, l.reconcileBranch(ctx, project, branch))
+		first, err := l.reconcileBranch(ctx, project, branch)
+		problems = append(problems, err)
+		seen = append(seen, first...)
 	}
 	for target := range targets {
 		problems = append(problems, l.offerMergeRequests(ctx, project, target, "reconcile"))
 	}
-	return errors.Join(problems...)
+	return seen, errors.Join(problems...)
 }
 
-func (l *Lifecycle) reconcileBranch(ctx context.Context, project forge.Project, branch string) error {
+func (l *Lifecycle) reconcileBranch(ctx context.Context, project forge.Project, branch string) (seen []upgrade.RefState, err error) {
 	now, err := l.Forge.Branch(ctx, project.ID, branch)
-	if err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound {
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("read branch %s: %w", branch, err)
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read branch %s: %w", branch, err)
 	}
-	known, seen, err := l.Store.Ref(ctx, upgrade.RefKey{ProjectID: project.ID, Ref: headRef(branch)})
+	key := upgrade.RefKey{ProjectID: project.ID, Ref: headRef(branch)}
+	known, found, err := l.Store.Ref(ctx, key)
 	if err != nil {
-		return fmt.Errorf("read ref %s: %w", branch, err)
+		return nil, fmt.Errorf("read ref %s: %w", branch, err)
 	}
-	if seen && known.Commit == now.Commit {
-		return nil
+	if found && known.Commit == now.Commit {
+		return nil, nil
 	}
-	if !seen && !l.staging(project.Path, branch) {
-		return nil // a production branch is first looked at when a push tells of it
+	if !found {
+		// Without a tree: nothing was acted on, so that a push that is on its way still counts as one.
+		return []upgrade.RefState{{Key: key, Commit: now.Commit, At: l.Clock.Now()}}, nil
 	}
-	return l.offer(ctx, fmt.Sprintf("reconcile:%d:%s:%s", project.ID, branch, now.Commit), upgrade.Hint{
+	return nil, l.offer(ctx, fmt.Sprintf("reconcile:%d:%s:%s", project.ID, branch, now.Commit), upgrade.Hint{
 		Kind: upgrade.HintPush, ProjectID: project.ID, Project: project.Path, Ref: branch, After: now.Commit,
 	})
-}
-
-// staging reports whether pushes to the branch start runs of a stack of the project.
-func (l *Lifecycle) staging(path, branch string) bool {
-	for _, stack := range l.Stacks {
-		if stack.Project == path && stack.Trigger.Push == branch {
-			return true
-		}
-	}
-	return false
 }
 
 // offerMergeRequests makes a delivery of our own for each open merge request to the branch, so that

@@ -70,6 +70,9 @@ type Token struct {
 	Secret upgrade.Secret
 }
 
+// Routes adds routes to a router.
+type Routes = func(gin.IRouter)
+
 // Config is what a Server needs. Fields are required unless they say otherwise.
 type Config struct {
 	Runs       runs
@@ -101,7 +104,7 @@ type Config struct {
 	OpenMetrics bool
 	Log         *slog.Logger
 	// Mount adds routes that need no session, such as the one of webhooks. Optional.
-	Mount []func(gin.IRouter)
+	Mount []Routes
 }
 
 // check returns cfg with its defaults, or what is wrong with it.

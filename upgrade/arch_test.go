@@ -41,7 +41,7 @@ func mayImport() map[string][]string {
 		"integration/aws/awssim":       {"upgrade"},
 		"integration/aws/awsprovider":  {"upgrade"},
 		"integration/varnish":          {"upgrade"},
-		"integration/varnish/lab":      {"upgrade", "integration/varnish/standin"},
+		"integration/varnish/lab":      {"upgrade", "integration/varnish", "integration/varnish/standin"},
 		"integration/varnish/standin":  {"upgrade"},
 		"internal/testkit":             {"upgrade"},
 		"internal/world":               {},

@@ -67,7 +67,8 @@ type RefKey struct {
 	Ref       string
 }
 
-// RefState is where a watched ref leads, as we last acted on it.
+// RefState is where a watched ref leads, as we last acted on it. Tree is empty as long as it was only
+// seen, or when it leads nowhere any more.
 type RefState struct {
 	Key    RefKey
 	Tree   Tree

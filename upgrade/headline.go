@@ -34,9 +34,9 @@ func keyOf(r Run) Key {
 	switch r.Phase {
 	case PhaseQueued:
 		return KeyQueued
-	case PhasePreparing, PhasePlanning:
+	case PhasePreparing, PhasePlanning, PhaseJudging:
 		return KeyPlanning
-	case PhaseJudging, PhaseSettling, PhaseChecking:
+	case PhaseSettling, PhaseChecking:
 		return KeyChecking
 	case PhaseAwaitingApproval:
 		return KeyNeedsApproval

@@ -11,8 +11,8 @@ import (
 
 // The mover's own pace, in real time.
 const (
-	flowEvery = 10 * time.Millisecond
-	calmFor   = 30 * time.Millisecond // nobody worked for so long: everybody waits
+	flowEvery = 2 * time.Millisecond
+	calmFor   = 5 * time.Millisecond // nobody worked for so long: everybody waits
 )
 
 // mover lets world time flow with real time, and while a story waits it jumps to the next moment for

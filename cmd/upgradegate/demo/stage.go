@@ -45,9 +45,9 @@ type stage struct {
 
 	bot, priya, hugo gitlabsim.User
 
-	stop func(error)
-	work sync.WaitGroup
-	errs chan error
+	stop       func(error)
+	work       sync.WaitGroup
+	endService func() error // nil until the service runs
 }
 
 // region is where everything is.
@@ -67,10 +67,10 @@ const (
 )
 
 func build(ctx context.Context, o Options, dir string, listener net.Listener, chosen []story) (st *stage, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // the service ends first, then its world
 	st = &stage{
 		options: o, dir: dir, clock: world.New(time.Now()), url: "http://" + listener.Addr().String(), stop: cancel,
-		sites: map[string]*lab.Site{}, projects: map[string]gitlabsim.Project{}, contents: map[string]content{}, errs: make(chan error, 8),
+		sites: map[string]*lab.Site{}, projects: map[string]gitlabsim.Project{}, contents: map[string]content{},
 	}
 	defer func() {
 		if err != nil {
@@ -97,7 +97,16 @@ func build(ctx context.Context, o Options, dir string, listener net.Listener, ch
 	}
 	st.mover = &mover{clock: st.clock, store: st.service.Store}
 	st.work.Go(func() { st.mover.run(ctx) })
-	st.work.Go(func() { st.errs <- st.service.Run(ctx, listener) })
+	serving, stopService := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- st.service.Run(serving, listener) }()
+	st.endService = func() error {
+		stopService()
+		// Whoever cleans up still waits for world time: a test launch is removed before the service ends.
+		st.mover.waiting.Add(1)
+		defer st.mover.waiting.Add(-1)
+		return <-ended
+	}
 	return st, st.addHooks()
 }
 
@@ -230,14 +239,12 @@ func (st *stage) signIn() string { return st.url + "/login?token=" + url.QueryEs
 
 // close ends everything that build began, in reverse order.
 func (st *stage) close() error {
+	var errs []error
+	if st.endService != nil {
+		errs = append(errs, st.endService())
+	}
 	st.stop(errors.New("the demo ends"))
 	st.work.Wait()
-	var errs []error
-	select {
-	case err := <-st.errs:
-		errs = append(errs, err)
-	default:
-	}
 	if st.service != nil {
 		errs = append(errs, st.service.Close())
 	}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -117,7 +116,7 @@ func (s *Service) serveHTTP(o Options) error {
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
 		Acts: s.lifecycle, Logs: s.lifecycle, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
-		Log: o.Log, Mount: []func(gin.IRouter){receiver.Routes},
+		Log: o.Log, Mount: []server.Routes{receiver.Routes},
 	})
 	if err != nil {
 		return err
