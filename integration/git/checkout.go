@@ -59,6 +59,9 @@ func (g *Git) checkout(ctx context.Context, mirror string, tree upgrade.Tree, di
 	if err != nil {
 		return err
 	}
+	if links := countLinks(entries); links > 0 {
+		g.cfg.Log.WarnContext(ctx, "symbolic links are checked out as small files", "project", subs.project.Path, "tree", string(tree), "links", links)
+	}
 	if err := g.writeFiles(ctx, mirror, tree, dir); err != nil {
 		return fmt.Errorf("check out %s: %w", tree.Short(), err)
 	}
@@ -66,6 +69,16 @@ func (g *Git) checkout(ctx context.Context, mirror string, tree upgrade.Tree, di
 		return fmt.Errorf("check %s after its checkout: %w", tree.Short(), err)
 	}
 	return subs.checkout(ctx, mirror, tree, dir, entries)
+}
+
+func countLinks(entries []entry) int {
+	n := 0
+	for _, e := range entries {
+		if e.mode == modeLink {
+			n++
+		}
+	}
+	return n
 }
 
 // entries lists the files of a tree.

@@ -267,7 +267,7 @@ func TestTokenStaysHome(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer other.Close()
-	g.elsewhere = other.URL
+	g.elsewhere.Store(other.URL)
 	missing := upgrade.Commit(strings.Repeat("1", 40))
 	wantCode(t, client.Ensure(t.Context(), g.project, missing), upgrade.CodeInvalid, "leads elsewhere")
 	stranger := forge.Project{ID: 8, Path: "x", GitURL: other.URL + "/x.git"}

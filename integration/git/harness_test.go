@@ -29,7 +29,7 @@ type gitlab struct {
 	mirrors   string
 	project   forge.Project
 	status    atomic.Int64 // answer everything so, if not 0
-	elsewhere string       // answer everything with a redirect to there, if not empty
+	elsewhere atomic.Value // string: answer everything with a redirect to there, if set
 	asked     atomic.Int64
 }
 
@@ -47,8 +47,8 @@ func newGitlab(t *testing.T) *gitlab {
 		switch {
 		case g.status.Load() != 0:
 			w.WriteHeader(int(g.status.Load()))
-		case g.elsewhere != "":
-			http.Redirect(w, r, g.elsewhere+r.URL.Path+"?"+r.URL.RawQuery, http.StatusFound)
+		case g.elsewhere.Load() != nil:
+			http.Redirect(w, r, g.elsewhere.Load().(string)+r.URL.Path+"?"+r.URL.RawQuery, http.StatusFound)
 		case user != "oauth2" || password != token:
 			w.Header().Set("WWW-Authenticate", `Basic realm="GitLab"`)
 			w.WriteHeader(http.StatusUnauthorized)

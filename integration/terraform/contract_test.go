@@ -62,6 +62,7 @@ func testContract(t *testing.T, binary string) {
 		"busy":                         testBusy,
 		"stop":                         testStop,
 		"stop_before_start":            testStopBeforeStart,
+		"stop_early":                   testStopEarly,
 		"context_ends":                 testContextEnds,
 		"workspace":                    testWorkspace,
 		"destroy":                      testDestroy,
@@ -505,6 +506,35 @@ func testStopBeforeStart(t *testing.T, binary string) {
 	ended := s.apply(attempt, nil)
 	if ended.OK || ended.Message != "stopped before Terraform began" || s.state() != nil {
 		t.Errorf("got %+v, state %v", ended, s.state())
+	}
+}
+
+// However early somebody stops, the result and the state agree.
+func testStopEarly(t *testing.T, binary string) {
+	s := newStack(t, binary, three)
+	s.init()
+	for i := range 5 {
+		attempt := s.attempt(s.plan())
+		ended := make(chan plan.Ended, 1)
+		go func() {
+			got, err := s.tf.Apply(t.Context(), s.root, attempt, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			ended <- got
+		}()
+		s.startedPID(attempt)
+		time.Sleep(time.Duration(i) * 20 * time.Millisecond) // wherever it may be by then
+		if err := s.tf.Stop(t.Context(), attempt); err != nil {
+			t.Fatal(err)
+		}
+		got := <-ended
+		if n := len(s.state()); got.OK && n != 3 || !got.OK && got.Message == "" {
+			t.Errorf("got %+v with %d resources in the state", got, n)
+		}
+		if got.OK {
+			return
+		}
 	}
 }
 

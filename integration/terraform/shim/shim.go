@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -220,23 +221,50 @@ func (s *shim) stopWanted() bool {
 
 // apply runs Terraform and turns its end into a result.
 func (s *shim) apply(ctx context.Context, tf *tfexec.Terraform, logs *logs) terraform.Result {
-	tf.SetStderr(&terraform.Steady{W: logs.stderr})
-	err := tf.ApplyJSON(ctx, &terraform.Steady{W: logs.events}, tfexec.DirOrPlan(s.order.Plan), tfexec.LockTimeout(s.order.Wait))
+	tf.SetStderr(&terraform.Steady{W: &herald{to: logs.stderr, heard: logs.heard}})
+	events := &terraform.Steady{W: &herald{to: logs.events, heard: logs.heard}}
+	ctx, cancel := afterFirst(ctx, logs.heard.c)
+	defer cancel()
+	err := tf.ApplyJSON(ctx, events, tfexec.DirOrPlan(s.order.Plan), tfexec.LockTimeout(s.order.Wait))
 	logs.flush()
-	story := logs.story
+	return s.result(ctx, err, &logs.story)
+}
+
+// afterFirst returns a context that ends once ctx has ended and Terraform has printed something. Before
+// that it must not end: terraform-exec does not wait for a process that it starts at that very moment,
+// so that Terraform would be killed with us instead of being asked to stop.
+func afterFirst(ctx context.Context, heard <-chan struct{}) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-late.Done():
+			return
+		}
+		select {
+		case <-heard:
+			cancel(context.Cause(ctx))
+		case <-late.Done():
+		}
+	}()
+	return late, func() { cancel(nil) }
+}
+
+func (s *shim) result(ctx context.Context, err error, story *terraform.Story) terraform.Result {
 	result := terraform.Result{OK: err == nil, Stale: story.First.Stale()}
-	var exit *exec.ExitError
+	exit, ended := errors.AsType[*exec.ExitError](err)
 	switch {
-	case errors.As(err, &exit):
+	case ended:
 		result.ExitCode = exit.ExitCode()
 		result.Message = "Terraform ended with an error"
 		if result.ExitCode < 0 {
 			result.Message = "Terraform was killed"
 		}
-	case err != nil && ctx.Err() != nil && story.Completed && story.First == nil:
-		result.OK = true // it ended well although it was asked to stop
 	case err != nil && ctx.Err() != nil: // err's text must not be asked for here: it may panic
-		result.ExitCode, result.Message = -1, "stopped before Terraform began"
+		result.OK = story.Completed && story.First == nil // it ended well although it was asked to stop
+		if !result.OK {
+			result.ExitCode, result.Message = 1, "Terraform was stopped"
+		}
 	case err != nil:
 		result.ExitCode, result.Message = -1, s.masker.Mask(err.Error())
 	}
@@ -246,9 +274,28 @@ func (s *shim) apply(ctx context.Context, tf *tfexec.Terraform, logs *logs) terr
 	return result
 }
 
+// once is closed once.
+type once struct {
+	sync.Once
+	c chan struct{}
+}
+
+// herald says that something was written.
+type herald struct {
+	to    io.Writer
+	heard *once
+}
+
+// Write passes p on.
+func (h *herald) Write(p []byte) (int, error) {
+	h.heard.Do(func() { close(h.heard.c) })
+	return h.to.Write(p)
+}
+
 // logs are the files that an apply writes, all masked.
 type logs struct {
 	story  terraform.Story
+	heard  *once          // closed when Terraform prints something
 	events io.WriteCloser // JSON, whole lines
 	stderr io.WriteCloser
 	close  func()
@@ -280,7 +327,7 @@ func (s *shim) open() (*logs, error) {
 		closeAll()
 		return nil, err
 	}
-	l := &logs{close: closeAll}
+	l := &logs{close: closeAll, heard: &once{c: make(chan struct{})}}
 	l.events = s.masker.JSONWriter(&teller{
 		story: &l.story, raw: &terraform.Steady{W: events}, text: &terraform.Steady{W: readable},
 	})
