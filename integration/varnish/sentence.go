@@ -60,7 +60,7 @@ func httpSentence(class probe.Class, t *target, limits probe.Limits) string {
 		return fmt.Sprintf("the answer begins but does not end within %s: the backend stalls, or large packets get lost on the way (MTU)", limits.Response)
 	case probe.ClassHTTPEOF:
 		if t.tls {
-			return "TLS stands, but the connection closes without an answer: the terminator is up and Varnish is down"
+			return "TLS stands, but the connection closes without an answer: Varnish is down behind the terminator, or they disagree about the PROXY protocol"
 		}
 		return "the connection closes without an answer: what listens there is not Varnish's HTTP port, or what is behind it is down"
 	case probe.ClassHTTPReset:

@@ -109,7 +109,7 @@ type row struct {
 	class  probe.Class
 	peer   probe.Class // class that a prober beside Varnish must give; empty: it must find nothing wrong
 	bypass bool        // ask past the cache too
-	or     probe.Class // as good for users: what is seen depends on how Varnish cuts the answer into packets
+	or     probe.Class // as good: what is seen depends on how answers are cut into packets, and on what a reset overtakes
 }
 
 func rows() []row {
@@ -141,7 +141,7 @@ func rows() []row {
 		{name: "certificate_expired", fault: CertExpired, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSExpired, peer: probe.ClassTLSExpired},
 		{name: "certificate_of_another", fault: CertWrongName, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSWrongName, peer: probe.ClassTLSWrongName},
 		{name: "certificate_unknown", fault: CertUnknown, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSUnknownCA, peer: probe.ClassTLSUnknownCA},
-		{name: "proxy_to_plain_port", fault: TerminatorToPlainPort, scheme: "https", layer: probe.LayerVarnish, class: probe.ClassProxyMismatch, peer: probe.ClassProxyMismatch},
+		{name: "proxy_to_plain_port", fault: TerminatorToPlainPort, scheme: "https", layer: probe.LayerVarnish, class: probe.ClassProxyMismatch, peer: probe.ClassProxyMismatch, or: probe.ClassHTTPEOF},
 		{name: "plain_to_proxy_port", fault: TerminatorWithoutProxy, scheme: "https", layer: probe.LayerVarnish, class: probe.ClassHTTPEOF, peer: probe.ClassHTTPEOF},
 
 		{name: "backends_down", fault: BackendsDown, layer: probe.LayerBackend, class: probe.ClassBackendFetch, peer: probe.ClassBackendFetch},
@@ -194,7 +194,7 @@ func TestFaults(t *testing.T) {
 			}
 			expect(t, l, User, path, r.layer, r.class, r.or)
 			if r.peer != "" {
-				expect(t, l, Peer, path, r.layer, r.peer)
+				expect(t, l, Peer, path, r.layer, r.peer, r.or)
 			} else {
 				expect(t, l, Peer, path, "", "")
 			}
