@@ -58,7 +58,7 @@ func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
 		all = append(all, ladders...)
 		for _, ladder := range ladders {
 			rung, bad := ladder.Broken()
-			if !bad {
+			if !bad || rung.Class == probe.ClassGuarded {
 				continue
 			}
 			broken = append(broken, fmt.Sprintf("%s: %s", ladder.URL, rung.Detail))
@@ -71,11 +71,38 @@ func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
 		}
 	}
 	recordLadders(rec, all)
+	if err := unasked(all); err != nil && len(broken) == 0 {
+		return err
+	}
 	if len(broken) > 0 {
 		rec.Fact("Broken", "%d of %d", len(broken), len(all))
 		return FailBrief(brief, "%s", strings.Join(broken, "; "))
 	}
 	rec.Passed("all %s answer through Varnish and the backend", plural(len(v.paths), "path"))
+	return nil
+}
+
+// unasked says what could not be told although nothing is broken: an address that the probe may not
+// reach, or a backend that the cache answered for. Neither is a pass (S5).
+func unasked(ladders []probe.Ladder) error {
+	for _, ladder := range ladders {
+		asked := false
+		for _, rung := range ladder.Rungs {
+			if rung.Class == probe.ClassGuarded {
+				return &upgrade.Error{
+					Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s: %s", ladder.URL, rung.Detail),
+					Hint: "add the address to network.allow, if it is really the site's",
+				}
+			}
+			asked = asked || rung.Layer == probe.LayerBackend && rung.State != probe.RungNotAsked
+		}
+		if !asked {
+			return &upgrade.Error{
+				Code: upgrade.CodeInvalid, Msg: ladder.URL + ": the cache answered, so nobody asked the backend",
+				Hint: "configure a bypass for the path, so that Varnish lets the probe through",
+			}
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -44,12 +45,28 @@ type apply struct {
 	run  upgrade.Run
 	root plan.Root
 	row  upgrade.Apply
+	told int // ticks that the journal has already: an adopted apply tells them again
+}
+
+// skipTold counts the ticks of this apply that an earlier process wrote into the journal.
+func (a *apply) skipTold(ctx context.Context) error {
+	events, err := a.Store.Events(ctx, upgrade.EventFilter{Run: a.run.ID, Limit: 5000})
+	if err != nil {
+		return fmt.Errorf("read the journal of run %d: %w", a.run.ID, err)
+	}
+	for _, event := range events {
+		if event.Kind == upgrade.EventResource && event.Data["n"] == strconv.Itoa(a.row.N) {
+			a.told++
+		}
+	}
+	return nil
 }
 
 func (a *apply) attempt() plan.Attempt {
 	return plan.Attempt{
 		Dir: a.row.Dir, Stack: a.run.Stack, Environment: a.run.Environment,
 		File: a.run.Plan.File, FileDigest: a.run.Plan.FileDigest, LockDigest: a.run.Plan.LockDigest,
+		Tool: a.run.Plan.Tool, Total: a.run.Plan.Changes(),
 	}
 }
 
@@ -72,13 +89,47 @@ func (a *apply) start(ctx context.Context) (upgrade.Step, error) {
 	ended, err := a.Terraform.Apply(ctx, a.root, a.attempt(), a.tick(ctx))
 	stopped := stopWatching()
 	if err != nil {
-		if ctx.Err() != nil {
-			return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
-		}
-		ended = plan.Ended{Message: upgrade.Public(err)}
-		a.Logger.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
+		return a.broke(ctx, err)
 	}
 	return a.end(ended, stopped), nil
+}
+
+// broke decides what an error of ours means for an apply. Only what certainly changed nothing is planned
+// again; of everything else the next look decides, by what the attempt left behind.
+func (a *apply) broke(ctx context.Context, err error) (upgrade.Step, error) {
+	switch {
+	case ctx.Err() != nil:
+		return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
+	case errors.Is(err, plan.ErrLost):
+		return a.lost(upgrade.Public(err)), nil
+	case upgrade.CodeOf(err) == upgrade.CodeConflict:
+		return a.refused(upgrade.Public(err)), nil
+	case upgrade.Transient(err):
+		return upgrade.Step{}, fmt.Errorf("apply: %w", err)
+	}
+	a.Logger.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
+	return a.lost(upgrade.Public(err)), nil
+}
+
+// maxPlans is how often one run plans, when its plans are refused before their first change.
+const maxPlans = 3
+
+// refused goes back to planning: the plan was not applied, since it, the lock file or the state is no
+// longer what was judged (S2).
+func (a *apply) refused(why string) upgrade.Step {
+	a.row.State, a.row.EndedAt = upgrade.ApplyExited, a.Clock.Now()
+	var step upgrade.Step
+	if a.row.N >= maxPlans {
+		step = a.ended(a.run, upgrade.PhaseFailed, upgrade.Cause{
+			Kind: upgrade.CauseApply, Message: fmt.Sprintf("%d plans were refused, the last because %s", maxPlans, why),
+			Hint: "somebody else changes this state: find out who, then push again",
+		})
+	} else {
+		step = a.to(a.run, upgrade.PhasePlanning)
+		step.Events = append(step.Events, a.event(a.run, upgrade.EventNote, "", fmt.Sprintf("The plan was not applied: %s. It is made again.", why)))
+	}
+	step.Applies = []upgrade.Apply{a.row}
+	return step
 }
 
 // resume deals with an apply that was begun before.
@@ -91,11 +142,14 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	case a.row.Host != a.Host:
 		return a.elsewhere(), nil
 	}
+	if err := a.skipTold(ctx); err != nil {
+		return upgrade.Step{}, err
+	}
 	stopWatching := a.watchRequests(ctx)
 	ended, found, err := a.Terraform.Adopt(ctx, a.attempt(), a.tick(ctx))
 	stopped := stopWatching()
 	if err != nil {
-		return upgrade.Step{}, fmt.Errorf("adopt the apply: %w", err)
+		return a.broke(ctx, err)
 	}
 	switch found {
 	case plan.FoundResult:
@@ -128,6 +182,9 @@ func (a *apply) lost(why string) upgrade.Step {
 }
 
 func (a *apply) end(ended plan.Ended, stopped []upgrade.Request) upgrade.Step {
+	if ended.Stale && len(stopped) == 0 {
+		return a.refused(orWord(ended.Message, "the state has moved since the plan was made"))
+	}
 	a.run.Progress.Failed = ended.Address
 	step := a.endApply(a.run, a.row, ended)
 	if len(stopped) > 0 {
@@ -173,6 +230,10 @@ func (a *apply) tick(ctx context.Context) func(plan.Tick) {
 		if tick.Kind == plan.TickLine {
 			return
 		}
+		if a.told > 0 {
+			a.told--
+			return
+		}
 		a.run.Progress.Done = tick.Done
 		if tick.Total > 0 {
 			a.run.Progress.Total = tick.Total
@@ -181,7 +242,7 @@ func (a *apply) tick(ctx context.Context) func(plan.Tick) {
 			a.row.State = upgrade.ApplyStarted
 		}
 		err := a.checkpoint(ctx, upgrade.EventResource, tick.Text, map[string]string{
-			"address": tick.Address, "action": string(tick.Action), "state": string(tick.Kind),
+			"n": strconv.Itoa(a.row.N), "address": tick.Address, "action": string(tick.Action), "state": string(tick.Kind),
 			"at": tick.At.UTC().Format(time.RFC3339Nano),
 		})
 		if err != nil {

@@ -164,21 +164,25 @@ func (l *Lifecycle) decide(ctx context.Context, run upgrade.Run) (upgrade.Step, 
 }
 
 // counting returns what the verdict is made of: for each configured gate its newest answer of this
-// round (a gate that has none could not tell), and every early no.
+// round (a gate that has none could not tell), or its early no, which a later yes does not undo.
 func (l *Lifecycle) counting(run upgrade.Run, results []upgrade.Result) []upgrade.Result {
-	newest := map[gateKey]upgrade.Result{}
-	var counted []upgrade.Result
+	newest, early := map[gateKey]upgrade.Result{}, map[gateKey]upgrade.Result{}
 	for _, result := range results {
 		switch {
 		case result.Round != run.Round || result.Stage != upgrade.StageAfter:
-		case result.Early && result.Outcome == upgrade.OutcomeFailed:
-			counted = append(counted, result)
 		case !result.Early:
 			newest[keyOf(result)] = result
+		case result.Outcome == upgrade.OutcomeFailed:
+			early[keyOf(result)] = result
 		}
 	}
+	var counted []upgrade.Result
 	for _, gate := range l.gatesOf(run.Stack, upgrade.StageAfter) {
-		result, answered := newest[gateKey{gate.Name, gate.Environment}]
+		key := gateKey{gate.Name, gate.Environment}
+		result, answered := newest[key]
+		if no, failed := early[key]; failed && result.Outcome != upgrade.OutcomeFailed {
+			result, answered = no, true
+		}
 		if !answered {
 			result = upgrade.Result{
 				Gate: gate.Name, Kind: gate.Kind, Stage: gate.Stage, Environment: gate.Environment,

@@ -21,6 +21,7 @@ type runReader interface {
 	Run(ctx context.Context, id upgrade.RunID) (upgrade.Run, error)
 	Runs(ctx context.Context, filter upgrade.RunFilter) ([]upgrade.Run, error)
 	Results(ctx context.Context, id upgrade.RunID) ([]upgrade.Result, error)
+	Events(ctx context.Context, filter upgrade.EventFilter) ([]upgrade.Event, error)
 	Applies(ctx context.Context, id upgrade.RunID) ([]upgrade.Apply, error)
 	LastApply(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName) (upgrade.Apply, bool, error)
 	Orders(ctx context.Context, id upgrade.UpgradeID) ([]upgrade.Order, error)
@@ -86,7 +87,9 @@ type Terraform interface {
 	// Apply starts the attempt under the shim and waits for its end. When ctx ends first it returns
 	// the context's cause and the apply goes on.
 	Apply(ctx context.Context, root plan.Root, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, error)
-	// Adopt waits for an attempt that an earlier process started, and says what became of it.
+	// Adopt waits for an attempt that an earlier process started, and says what became of it. It tells
+	// every tick from the start again. Errors of both: plan.ErrLost when nobody knows how it ended,
+	// CodeConflict when the plan was refused before its first change, CodeBusy when nothing was started.
 	Adopt(ctx context.Context, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, plan.Found, error)
 	// Stop asks a running attempt to end in order.
 	Stop(ctx context.Context, attempt plan.Attempt) error
