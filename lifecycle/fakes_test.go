@@ -209,6 +209,10 @@ func (g *fakeGitLab) Versions(_ context.Context, _, iid int64) ([]forge.Version,
 	return nil, err
 }
 
+func (g *fakeGitLab) Authors(context.Context, int64, int64) ([]forge.Author, error) {
+	return []forge.Author{{Name: "Priya Raman"}, {Name: "Co Author"}}, nil
+}
+
 func (g *fakeGitLab) Pipelines(_ context.Context, _ int64, commit upgrade.Commit) ([]forge.Pipeline, error) {
 	unlock, err := g.lock()
 	defer unlock()

@@ -149,11 +149,23 @@ func (l *Lifecycle) approved(ctx context.Context, project forge.Project, mr forg
 	if len(approvals) == 0 || len(versions) == 0 {
 		return false, "nobody has approved it", nil
 	}
+	authors, err := l.Forge.Authors(ctx, project.ID, mr.IID)
+	if err != nil {
+		return false, "", fmt.Errorf("read the authors of !%d: %w", mr.IID, err)
+	}
 	for _, approval := range approvals {
-		if approval.UserID == mr.AuthorID || approval.At.IsZero() || approval.At.Before(versions[0].CreatedAt) {
+		if approval.UserID == mr.AuthorID || wrote(authors, approval) || approval.At.IsZero() || approval.At.Before(versions[0].CreatedAt) {
 			continue
 		}
 		return true, "", nil
 	}
-	return false, "nobody but its author has approved its newest version", nil
+	return false, "nobody but its authors has approved its newest version", nil
+}
+
+// wrote reports whether a commit names who approved. Commits know no user ids, so names have to do; a
+// namesake's approval is lost, which is the safe side.
+func wrote(authors []forge.Author, approval forge.Approval) bool {
+	return slices.ContainsFunc(authors, func(a forge.Author) bool {
+		return strings.EqualFold(a.Name, approval.FullName) || strings.EqualFold(a.Name, approval.Name)
+	})
 }

@@ -52,6 +52,7 @@ type Forge interface {
 	OpenMergeRequests(ctx context.Context, projectID int64, target string) ([]forge.MergeRequest, error)
 	Approvals(ctx context.Context, projectID, iid int64) ([]forge.Approval, error)
 	Versions(ctx context.Context, projectID, iid int64) ([]forge.Version, error)
+	Authors(ctx context.Context, projectID, iid int64) ([]forge.Author, error)
 	Pipelines(ctx context.Context, projectID int64, commit upgrade.Commit) ([]forge.Pipeline, error)
 	Jobs(ctx context.Context, projectID, pipelineID int64) ([]forge.Job, error)
 	Play(ctx context.Context, projectID, jobID int64) (forge.Job, error)

@@ -76,7 +76,7 @@ func TestApprovalWithoutTime(t *testing.T) {
 	t.Cleanup(func() { check(t, sim.Close()) })
 	url, err := sim.Start(t.Context(), "127.0.0.1:0")
 	check(t, err)
-	seeded, err := sim.Seed(t.Context())
+	seeded, err := sim.Seed(t.Context(), "")
 	check(t, err)
 	id := seeded.Project.ID
 	_, err = sim.Commit(t.Context(), id, gitlabsim.CommitSpec{Branch: "feature", Message: "x", Author: seeded.Developer.ID, Files: map[string]string{"x": "x"}})

@@ -25,7 +25,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { check(t, sim.Close()) })
 	url, err := sim.Start(t.Context(), "127.0.0.1:0")
 	check(t, err)
-	seeded, err := sim.Seed(t.Context())
+	seeded, err := sim.Seed(t.Context(), "")
 	check(t, err)
 	return &world{sim, url, seeded.Project, seeded.Bot, seeded.Developer, seeded.Reviewer}
 }

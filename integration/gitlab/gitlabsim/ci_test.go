@@ -18,7 +18,7 @@ func TestProductionPipeline(t *testing.T) {
 		sim, err := gitlabsim.New(gitlabsim.Config{Clock: upgrade.SystemClock{}, Dir: t.TempDir()})
 		check(t, err)
 		defer func() { check(t, sim.Close()) }()
-		seeded, err := sim.Seed(t.Context())
+		seeded, err := sim.Seed(t.Context(), "")
 		check(t, err)
 		pl, err := sim.RunPipeline(t.Context(), seeded.Project.ID, "main", seeded.Reviewer.ID)
 		check(t, err)

@@ -88,7 +88,7 @@ func newRig(t *testing.T, cfg gitlabsim.Config) *rig {
 	t.Cleanup(func() { check(t, r.Close()) })
 	r.url, err = r.Start(t.Context(), "127.0.0.1:0")
 	check(t, err)
-	r.Seeded, err = r.Seed(t.Context())
+	r.Seeded, err = r.Seed(t.Context(), "")
 	check(t, err)
 	return r
 }

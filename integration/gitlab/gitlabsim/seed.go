@@ -32,10 +32,10 @@ func ProductionCI(production, gate string, deployTakes time.Duration) []JobSpec 
 
 // Seed makes three people and one example project, platform/example, with a Terraform module, the
 // branches main and staging (protected) and the CI of ProductionCI, in which only the bot may play
-// "upgrade-gate".
-func (s *Server) Seed(ctx context.Context) (Seeded, error) {
+// "upgrade-gate". The bot gets the token, an empty one is made up.
+func (s *Server) Seed(ctx context.Context, token upgrade.Secret) (Seeded, error) {
 	out := Seeded{
-		Bot:       s.AddUser(User{Username: "upgradegate", Name: "Upgrade Gate", Bot: true}),
+		Bot:       s.AddUser(User{Username: "upgradegate", Name: "Upgrade Gate", Bot: true, Token: token}),
 		Developer: s.AddUser(User{Username: "dana", Name: "Dana Developer"}),
 		Reviewer:  s.AddUser(User{Username: "rene", Name: "Rene Reviewer"}),
 	}
