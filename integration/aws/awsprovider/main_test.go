@@ -213,6 +213,12 @@ func (w *workspace) values() map[string]map[string]any {
 // mustPlan makes a plan and compares it with want: address and actions, such as "delete+create".
 func (w *workspace) mustPlan(want map[string]string) map[string]change {
 	w.t.Helper()
+	if len(want) == 0 {
+		// Quicker, and enough if all is well.
+		if _, err := w.try("plan", "-no-color", "-input=false", "-detailed-exitcode"); err == nil {
+			return nil
+		}
+	}
 	changes := w.plan()
 	for address, c := range changes {
 		if got := strings.Join(c.Change.Actions, "+"); got != want[address] {

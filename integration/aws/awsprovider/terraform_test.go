@@ -2,6 +2,7 @@ package awsprovider_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -170,82 +171,158 @@ func testCluster(t *testing.T, program string) {
 	}
 }
 
+// pieces are things that do not depend on each other more than they must, so that one plan shows what
+// one change of each does. {{…}} is what the change replaces.
+const pieces = `
+locals {
+  role = "arn:aws:iam::111111111111:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+}
+resource "aws_kms_key" "k" {
+  policy = {{jsonencode|myjson}}
+}
+resource "aws_kms_key" "window" {
+  deletion_window_in_days = {{7|8}}
+}
+resource "aws_kms_grant" "name" {
+  name              = {{"a"|"b"}}
+  key_id            = aws_kms_key.k.arn
+  grantee_principal = local.role
+  operations        = ["Decrypt"]
+}
+resource "aws_kms_grant" "operations" {
+  key_id            = aws_kms_key.k.arn
+  grantee_principal = local.role
+  operations        = ["Decrypt"{{, "CreateGrant"|}}]
+}
+resource "aws_kms_grant" "key" {
+  key_id            = aws_kms_key.k.{{arn|key_id}}
+  grantee_principal = local.role
+  operations        = ["Encrypt"]
+}
+{{resource "aws_kms_grant" "gone" {
+  name              = "gone"
+  key_id            = aws_kms_key.k.arn
+  grantee_principal = local.role
+  operations        = ["Decrypt"]
+}|}}
+resource "aws_security_group" "description" {
+  description = {{"varnish"|"varnish 7"}}
+}
+resource "aws_security_group" "tags" {
+  tags = { a = {{"1"|"2"}} }
+}
+resource "aws_vpc_security_group_ingress_rule" "group" {
+  security_group_id = aws_security_group.description.id
+  ip_protocol       = "tcp"
+  cidr_ipv4         = "10.0.0.0/8"
+  from_port         = 80
+  to_port           = 80
+}
+resource "aws_vpc_security_group_ingress_rule" "port" {
+  security_group_id = aws_security_group.tags.id
+  ip_protocol       = "tcp"
+  cidr_ipv4         = "10.0.0.0/8"
+  from_port         = {{80|79}}
+  to_port           = 80
+}
+resource "aws_vpc_security_group_ingress_rule" "protocol" {
+  security_group_id = aws_security_group.tags.id
+  ip_protocol       = {{"tcp"|6}}
+  cidr_ipv4         = "10.1.0.0/16"
+  from_port         = 80
+  to_port           = 80
+}
+resource "aws_vpc_security_group_ingress_rule" "source" {
+  security_group_id = aws_security_group.tags.id
+  ip_protocol       = "tcp"
+  {{cidr_ipv4 = "10.2.0.0/16"|referenced_security_group_id = aws_security_group.tags.id}}
+  from_port         = 80
+  to_port           = 80
+}
+resource "aws_launch_template" "l" {
+  image_id = "ami-0a1b2c3d4e5f6000{{1|2}}"
+}
+resource "aws_autoscaling_group" "name" {
+  name                      = {{"a"|"b"}}
+  min_size                  = 0
+  max_size                  = 0
+  availability_zones        = ["eu-west-2a"]
+  wait_for_capacity_timeout = "0"
+  launch_template {
+    id      = aws_launch_template.l.id
+    version = "$Latest"
+  }
+}
+resource "aws_autoscaling_group" "size" {
+  name                      = "size"
+  min_size                  = 0
+  max_size                  = {{0|1}}
+  availability_zones        = ["eu-west-2a"]
+  wait_for_capacity_timeout = "0"
+  launch_template {
+    id      = aws_launch_template.l.id
+    version = "$Latest"
+  }
+}
+`
+
+// side returns pieces before (0) or after (1) the change.
+func side(n int) string {
+	const document = `({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { AWS = "arn:aws:iam::111111111111:root" }, Action = "kms:*", Resource = "*" }] })`
+	text := regexp.MustCompile(`(?s)\{\{(.*?)\|(.*?)\}\}`).ReplaceAllString(pieces, fmt.Sprintf("${%d}", n+1))
+	text = strings.ReplaceAll(text, "jsonencode", "jsonencode"+document)
+	return strings.ReplaceAll(text, "myjson", `format(" %s\n", jsonencode`+document+`)`)
+}
+
 func TestPlans(t *testing.T) {
 	_, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
-	w.config(cluster)
+	w.config(side(0))
 	w.init()
 	w.plan()
 	w.apply()
-
-	t.Run("description_of_a_group_replaces_it", func(t *testing.T) {
-		w.t = t
-		w.config(replace(t, cluster, `"varnish"`, `"varnish 7"`))
-		changes := w.mustPlan(map[string]string{
-			"aws_security_group.web":                   "delete+create",
-			"aws_vpc_security_group_ingress_rule.http": "delete+create",
-			"aws_launch_template.web":                  "update",
-			"aws_autoscaling_group.web":                "update",
-		})
-		if got, want := fmt.Sprint(changes["aws_security_group.web"].Change.ReplacePaths), "[[description]]"; got != want {
-			t.Errorf("replace paths of the group: got %s, want %s", got, want)
+	w.config(side(1))
+	changes := w.plan()
+	want := map[string]string{ // actions, and what forces a replacement
+		"aws_kms_key.window":                         "update",
+		"aws_kms_grant.name":                         "delete+create name",
+		"aws_kms_grant.operations":                   "delete+create operations",
+		"aws_kms_grant.key":                          "delete+create key_id",
+		"aws_kms_grant.gone":                         "delete",
+		"aws_security_group.description":             "delete+create description",
+		"aws_security_group.tags":                    "update",
+		"aws_vpc_security_group_ingress_rule.group":  "delete+create security_group_id",
+		"aws_vpc_security_group_ingress_rule.port":   "update",
+		"aws_vpc_security_group_ingress_rule.source": "delete+create cidr_ipv4 referenced_security_group_id",
+		"aws_launch_template.l":                      "update",
+		"aws_autoscaling_group.name":                 "delete+create name",
+		"aws_autoscaling_group.size":                 "update",
+		// Not here: the policy and the protocol that are only written otherwise.
+	}
+	for address, c := range changes {
+		got := strings.Join(c.Change.Actions, "+")
+		var forcing []string
+		for _, p := range c.Change.ReplacePaths {
+			forcing = append(forcing, fmt.Sprint(p[0]))
 		}
-		if got, want := fmt.Sprint(changes["aws_vpc_security_group_ingress_rule.http"].Change.ReplacePaths), "[[security_group_id]]"; got != want {
-			t.Errorf("replace paths of the rule: got %s, want %s", got, want)
+		slices.Sort(forcing)
+		if got = strings.Join(append([]string{got}, forcing...), " "); got != want[address] {
+			t.Errorf("%s: got %q, want %q\nbefore %v\nafter  %v", address, got, want[address], c.Change.Before, c.Change.After)
 		}
-	})
-	t.Run("port_of_a_rule_changes_in_place", func(t *testing.T) {
-		w.t = t
-		w.config(replace(t, cluster, "from_port         = 80", "from_port         = 79"))
-		w.mustPlan(map[string]string{"aws_vpc_security_group_ingress_rule.http": "update"})
-	})
-	t.Run("source_type_of_a_rule_replaces_it", func(t *testing.T) {
-		w.t = t
-		w.config(replace(t, cluster, `cidr_ipv4         = "10.0.0.0/8"`, `referenced_security_group_id = aws_security_group.web.id`))
-		changes := w.mustPlan(map[string]string{"aws_vpc_security_group_ingress_rule.http": "delete+create"})
-		paths := fmt.Sprint(changes["aws_vpc_security_group_ingress_rule.http"].Change.ReplacePaths)
-		if !strings.Contains(paths, "cidr_ipv4") || !strings.Contains(paths, "referenced_security_group_id") {
-			t.Errorf("replace paths of the rule: got %s", paths)
+		if kind, _, _ := strings.Cut(address, "."); c.Type != kind {
+			t.Errorf("%s: got type %s", address, c.Type)
 		}
-	})
-	t.Run("everything_of_a_grant_replaces_it", func(t *testing.T) {
-		w.t = t
-		for argument, text := range map[string]string{
-			"name":       replace(t, cluster, `name              = "autoscaling"`, `name = "other"`),
-			"operations": replace(t, cluster, `"CreateGrant"]`, `]`),
-			"key_id":     replace(t, cluster, `key_id            = aws_kms_key.disks.arn`, `key_id = aws_kms_key.disks.key_id`),
-		} {
-			w.config(text)
-			changes := w.mustPlan(map[string]string{"aws_kms_grant.autoscaling": "delete+create"})
-			if got, want := fmt.Sprint(changes["aws_kms_grant.autoscaling"].Change.ReplacePaths), "[["+argument+"]]"; got != want {
-				t.Errorf("replace paths of the grant: got %s, want %s", got, want)
-			}
+	}
+	for address := range want {
+		if _, ok := changes[address]; !ok {
+			t.Errorf("%s: got nothing, want %q", address, want[address])
 		}
-	})
-	t.Run("removed_grant_is_deleted", func(t *testing.T) {
-		w.t = t
-		from, to := strings.Index(cluster, `resource "aws_kms_grant"`), strings.Index(cluster, `resource "aws_security_group"`)
-		text := replace(t, cluster[:from]+cluster[to:], "depends_on = [aws_kms_grant.autoscaling]", "")
-		w.config(text)
-		changes := w.mustPlan(map[string]string{"aws_kms_grant.autoscaling": "delete"})
-		before := changes["aws_kms_grant.autoscaling"].Change.Before
-		if before["grant_id"] == nil || before["name"] != "autoscaling" {
-			t.Errorf("before of the grant: got %v, want its id and name", before)
-		}
-	})
-	t.Run("policy_written_otherwise_is_no_change", func(t *testing.T) {
-		w.t = t
-		w.config(replace(t, replace(t, cluster, "policy = jsonencode({", "policy = format(\" %s \", jsonencode({"), "    }]\n  })", "    }]\n  }))"))
-		w.mustPlan(nil)
-	})
-	t.Run("name_of_a_group_replaces_it", func(t *testing.T) {
-		w.t = t
-		w.config(replace(t, cluster, `name                      = "web"`, `name = "web2"`))
-		changes := w.mustPlan(map[string]string{"aws_autoscaling_group.web": "delete+create"})
-		if got, want := fmt.Sprint(changes["aws_autoscaling_group.web"].Change.ReplacePaths), "[[name]]"; got != want {
-			t.Errorf("replace paths of the group: got %s, want %s", got, want)
-		}
-	})
+	}
+	if before := changes["aws_kms_grant.gone"].Change.Before; before["grant_id"] == nil || before["name"] != "gone" {
+		t.Errorf("before of the grant that goes: got %v, want its id and name", before)
+	}
+	w.apply()
+	w.mustPlan(nil)
 }
 
 func TestRemovedGrantIsRevoked(t *testing.T) {
