@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -162,7 +161,7 @@ func (c *chaos) finish(t *testing.T) {
 	for line := range c.open {
 		c.say(p, line)
 	}
-	least := math.MaxInt
+	most := 0
 	patience := time.NewTimer(time.Minute)
 	for quiet := 0; quiet < 3; {
 		select {
@@ -174,9 +173,9 @@ func (c *chaos) finish(t *testing.T) {
 			if quiet++; line != "quiet" || len(c.open) > 0 {
 				quiet = 0
 			}
-			left := 0
-			if _, err := fmt.Sscanf(line, "left %d", &left); err == nil && left < least {
-				least = left
+			ended := 0
+			if _, err := fmt.Sscanf(line, "ended %d", &ended); err == nil && ended > most {
+				most = ended
 				patience.Reset(time.Minute)
 			}
 		case <-patience.C:
@@ -185,7 +184,7 @@ func (c *chaos) finish(t *testing.T) {
 			}
 			_ = p.cmd.Wait() // killed
 			c.dump(t)
-			t.Fatalf("no progress for a minute: %d runs are left, %d lines not acknowledged", least, len(c.open))
+			t.Fatalf("no progress for a minute: %d runs have ended, %d lines are not acknowledged", most, len(c.open))
 		}
 	}
 	if err := p.in.Close(); err != nil {

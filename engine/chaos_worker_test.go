@@ -102,21 +102,30 @@ func (w *worker) listen(ctx context.Context) {
 	all.Wait()
 }
 
-// report says again and again how many runs have not ended, and whether nothing at all is left to do.
+// report says again and again how many runs have ended, and whether nothing at all is left to do.
 func (w *worker) report(ctx context.Context) {
+	var final, live []upgrade.Phase
+	for _, phase := range upgrade.Phases() {
+		if phase.Final() {
+			final = append(final, phase)
+		} else {
+			live = append(live, phase)
+		}
+	}
 	for ctx.Err() == nil {
-		live, err := w.Runs(ctx, upgrade.RunFilter{Phases: slices.DeleteFunc(upgrade.Phases(), upgrade.Phase.Final), Limit: 500})
+		left, err := w.Runs(ctx, upgrade.RunFilter{Phases: live, Limit: 1})
+		ended, endedErr := w.Runs(ctx, upgrade.RunFilter{Phases: final, Limit: 500})
 		_, due, wakeErr := w.NextWake(ctx)
 		switch {
-		case err != nil || wakeErr != nil:
-		case len(live) == 0 && !due:
+		case err != nil || endedErr != nil || wakeErr != nil:
+		case len(left) == 0 && !due:
 			w.say("quiet")
 		default:
-			w.say("left", len(live))
+			w.say("ended", len(ended))
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,14 +23,14 @@ func waits(t *testing.T, times int, err error, change ...func(*engine.Config)) (
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var last time.Time
-		done := false
+		var done atomic.Bool
 		b := run(t, func(context.Context, *engine.Work) (upgrade.Step, error) {
 			if !last.IsZero() {
 				got = append(got, time.Since(last))
 			}
 			last = time.Now()
 			if len(got) == times {
-				done = true
+				done.Store(true)
 				return upgrade.Step{Next: upgrade.End()}, nil
 			}
 			return upgrade.Step{}, err
@@ -38,7 +39,7 @@ func waits(t *testing.T, times int, err error, change ...func(*engine.Config)) (
 		for range 10_000 {
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if done {
+			if done.Load() {
 				break
 			}
 		}

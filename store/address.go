@@ -51,10 +51,15 @@ func sqlitePath(address string) (string, error) {
 	return abs, nil
 }
 
-// sqliteWriter returns the address of the one connection that writes. Transactions take the write lock
+// sqliteWriter returns the address of the connection that writes to last. Transactions take the write lock
 // when they begin: one that starts by reading could not upgrade its lock later without failing.
 func sqliteWriter(path string) string {
 	return sqliteDSN(path, "_txlock=immediate", "synchronous(FULL)", "foreign_keys(1)")
+}
+
+// sqliteLeaser returns the address of the connection for leases, which does not wait for the disk.
+func sqliteLeaser(path string) string {
+	return sqliteDSN(path, "_txlock=immediate", "synchronous(NORMAL)", "foreign_keys(1)")
 }
 
 // sqliteReader returns the address of connections that cannot write.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -23,7 +24,11 @@ import (
 // not follow: nothing was written, whatever the error.
 func (s *Store) Commit(ctx context.Context, job upgrade.Job, now time.Time, step upgrade.Step) error {
 	c := &commit{ctx: ctx, store: s, job: job, now: now.UTC(), step: &step}
-	err := s.update(ctx, fmt.Sprintf("commit step of job %s", job.ID), func(t tx) error {
+	update := s.update
+	if reflect.DeepEqual(step, upgrade.Step{Next: step.Next}) {
+		update = s.updateLeases // it changes nothing but who works when
+	}
+	err := update(ctx, fmt.Sprintf("commit step of job %s", job.ID), func(t tx) error {
 		c.tx = t
 		return c.all()
 	})
@@ -134,13 +139,13 @@ func (c *commit) wakeAll() error {
 	return wake(c.ctx, c.tx, ids...)
 }
 
-// wakeQueued wakes the job of every queued run but the one at work, which knows what it did itself: they
-// look whether their slot, or the stack that they come after, is free now. Those of the stack itself
-// go first; the others, of which most look in vain, stand behind everything that is due already.
+// wakeQueued wakes the job of every queued run: they look whether their slot, or the stack that they
+// come after, is free now. Those of the stack itself go first; the others, of which most look in vain,
+// stand behind everything that is due already.
 func (c *commit) wakeQueued(stack upgrade.StackName) error {
-	const which = `id <> $1 AND id IN (SELECT 'run/' || CAST(id AS TEXT) FROM runs WHERE phase = $2 AND stack`
-	for _, query := range []string{wakeWhere + which + ` = $3)`, wakeLateWhere + which + ` <> $3)`} {
-		n, err := c.exec(c.ctx, query, string(c.job.ID), string(upgrade.PhaseQueued), string(stack))
+	const which = `id IN (SELECT 'run/' || CAST(id AS TEXT) FROM runs WHERE phase = $1 AND stack`
+	for _, query := range []string{wakeWhere + which + ` = $2)`, wakeLateWhere + which + ` <> $2)`} {
+		n, err := c.exec(c.ctx, query, string(upgrade.PhaseQueued), string(stack))
 		if err != nil {
 			return fmt.Errorf("wake queued runs: %w", err)
 		}

@@ -47,6 +47,8 @@ func TestPragmas(t *testing.T) {
 		}
 	}
 	check(s.write, 1)
+	want["synchronous"] = "1"
+	check(s.lease, 1)
 	want = map[string]string{"journal_mode": "wal", "busy_timeout": "10000", "query_only": "1"}
 	check(s.read, readers)
 }

@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, worker string, lease time.Duration, n
 			SELECT id FROM jobs WHERE ended = 0 AND wake_at <= $3 AND lease_until < {now}
 			ORDER BY queued_at, number LIMIT 1 {skip})
 		RETURNING id, kind, subject, attempt, fence, wakes`
-	err = s.update(ctx, "claim a job", func(t tx) error {
+	err = s.updateLeases(ctx, "claim a job", func(t tx) error {
 		return t.row(ctx, query, worker, lease.Milliseconds(), millis(now)).
 			Scan(&job.ID, &job.Kind, &job.Subject, &job.Attempt, &job.Fence, &job.Wakes)
 	})
@@ -40,7 +40,7 @@ func (s *Store) Claim(ctx context.Context, worker string, lease time.Duration, n
 
 // Heartbeat prolongs every lease of the worker to the given length from now on.
 func (s *Store) Heartbeat(ctx context.Context, worker string, lease time.Duration) error {
-	return s.update(ctx, "prolong leases", func(t tx) error {
+	return s.updateLeases(ctx, "prolong leases", func(t tx) error {
 		_, err := t.exec(ctx, `UPDATE jobs SET lease_until = {now} + $1 WHERE owner = $2 AND owner <> ''`,
 			lease.Milliseconds(), worker)
 		return err
@@ -59,7 +59,7 @@ func (s *Store) Nudged(ctx context.Context, worker string) ([]upgrade.JobID, err
 		return nil, err
 	}
 	var ids []upgrade.JobID
-	err = s.update(ctx, "take wake-ups", func(t tx) error {
+	err = s.updateLeases(ctx, "take wake-ups", func(t tx) error {
 		ids, err = list(ctx, t, scanOne[upgrade.JobID],
 			`UPDATE jobs SET told = wakes WHERE owner = $1 AND owner <> '' AND wakes > told RETURNING id`, worker)
 		return err
@@ -75,7 +75,7 @@ func scanOne[T any](scan func(...any) error) (one T, err error) {
 // Retry gives the job back, to be tried once more at the given world time, or at once if it was woken
 // since the claim. Error: CodeStale if the lease was lost.
 func (s *Store) Retry(ctx context.Context, job upgrade.Job, at time.Time) error {
-	err := s.update(ctx, fmt.Sprintf("give back job %s", job.ID), func(t tx) error {
+	err := s.updateLeases(ctx, fmt.Sprintf("give back job %s", job.ID), func(t tx) error {
 		n, err := t.exec(ctx, `UPDATE jobs SET attempt = attempt + 1, owner = '', lease_until = 0, queued_at = {now},
 				wake_at = CASE WHEN wakes > $1 THEN 0 ELSE $2 END
 			WHERE id = $3 AND fence = $4 AND owner <> ''`,

@@ -33,8 +33,10 @@ type Config struct {
 // Store is an open database. Its methods may be called from many goroutines at once.
 type Store struct {
 	dialect dialect
-	write   *sql.DB // one connection: SQLite has one writer, and a queue in Go is fair where its busy handler is not
-	read    *sql.DB // cannot write
+	write   *sql.DB       // one connection, whose commits wait for the disk
+	lease   *sql.DB       // one connection, whose commits do not: see updateLeases
+	turn    chan struct{} // held by who writes: SQLite has one writer, and a queue in Go is fair where its busy handler is not
+	read    *sql.DB       // cannot write
 	log     *slog.Logger
 	lock    *fileLock
 	inbox   *inbox
@@ -61,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{dialect: sqliteDialect(), log: cfg.Log, lock: lock, woken: make(chan struct{}, 1)}
+	s := &Store{dialect: sqliteDialect(), log: cfg.Log, lock: lock, woken: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	s.close = sync.OnceValue(s.shut)
 	if err := s.start(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), s.Close())
@@ -80,21 +82,30 @@ func (s *Store) start(ctx context.Context, path string) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if s.write, err = sql.Open("sqlite", sqliteWriter(path)); err != nil {
+	if s.write, err = openPool(sqliteWriter(path), 1); err != nil {
 		return err
 	}
-	s.write.SetMaxOpenConns(1)
-	s.write.SetMaxIdleConns(1)
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", sqliteReader(path)); err != nil {
+	if s.lease, err = openPool(sqliteLeaser(path), 1); err != nil {
 		return err
 	}
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
+	if s.read, err = openPool(sqliteReader(path), readers); err != nil {
+		return err
+	}
 	s.inbox = newInbox(context.WithoutCancel(ctx), s)
 	return s.Ping(ctx)
+}
+
+func openPool(dsn string, connections int) (*sql.DB, error) {
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	return pool, nil
 }
 
 func checkFolder(dir string) error {
@@ -142,9 +153,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// Ping reports by a nil error that the database answers, for readers and for the writer.
+// Ping reports by a nil error that the database answers on every way to it.
 func (s *Store) Ping(ctx context.Context) error {
-	for _, pool := range []*sql.DB{s.read, s.write} {
+	for _, pool := range []*sql.DB{s.read, s.lease, s.write} {
 		var one int
 		if err := pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
 			return s.fail("ask the database", err)
@@ -162,7 +173,7 @@ func (s *Store) shut() error {
 	if s.inbox != nil {
 		s.inbox.stop()
 	}
-	for _, pool := range []*sql.DB{s.read, s.write} {
+	for _, pool := range []*sql.DB{s.read, s.lease, s.write} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}

@@ -75,7 +75,26 @@ func (t tx) set(ctx context.Context, counter string, last int64) error {
 
 // update runs fn in a transaction that writes. It must not wait for anything but the database.
 func (s *Store) update(ctx context.Context, what string, fn func(tx) error) error {
-	return s.inTx(ctx, what, s.write, fn)
+	return s.inTurn(ctx, what, s.write, fn)
+}
+
+// updateLeases is update for what only says who works on what. It survives the process at once, and the
+// machine as soon as anything else is written, but does not wait for the disk: when the power fails,
+// whoever held the lease is gone too, and the job is as due as it was before. A claim is half of all
+// writes, so this halves what a step costs.
+func (s *Store) updateLeases(ctx context.Context, what string, fn func(tx) error) error {
+	return s.inTurn(ctx, what, s.lease, fn)
+}
+
+// inTurn lets one transaction write at a time, in the order in which they came.
+func (s *Store) inTurn(ctx context.Context, what string, pool *sql.DB, fn func(tx) error) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return s.fail(what, context.Cause(ctx))
+	}
+	defer func() { <-s.turn }()
+	return s.inTx(ctx, what, pool, fn)
 }
 
 // view runs fn on one snapshot of the database.

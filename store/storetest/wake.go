@@ -304,6 +304,7 @@ func testSignals(b *bench) {
 			t.Errorf("%s: woken %v, changed %v; want %v, %v", what, woken, told, wantWoken, wantChanged)
 		}
 	}
+	ticked(b.Woken())
 	b.start(t, "s", "t")
 	want("start", true, true)
 	b.settle(t)
