@@ -1,7 +1,11 @@
 package aws
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -54,5 +58,22 @@ func TestRefusedAction(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestOperation checks that a role which cannot be assumed is not reported as the call that needed it.
+func TestOperation(t *testing.T) {
+	refused := &smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: &smithy.GenericAPIError{Code: "AccessDenied"}}
+	err := &smithy.OperationError{
+		ServiceID: "Auto Scaling", OperationName: "DescribeTags", Err: fmt.Errorf("get identity: get credentials: %w", refused),
+	}
+	if got := operation(err); got != "sts:AssumeRole" {
+		t.Errorf("got %q, want sts:AssumeRole", got)
+	}
+	if got := operation(&smithy.OperationError{ServiceID: "Auto Scaling", OperationName: "DescribeTags"}); got != "autoscaling:DescribeTags" {
+		t.Errorf("got %q, want autoscaling:DescribeTags", got)
+	}
+	if got := operation(errors.New("no call")); got != "" {
+		t.Errorf("got %q, want nothing", got)
 	}
 }

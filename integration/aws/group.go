@@ -131,7 +131,7 @@ func (c *Client) Activities(ctx context.Context, group string) ([]cloud.Activity
 			return err
 		}
 		pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.scaling, &autoscaling.DescribeScalingActivitiesInput{
-			AutoScalingGroupName: awssdk.String(group), IncludeDeletedGroups: awssdk.Bool(arn == ""), MaxRecords: awssdk.Int32(100),
+			AutoScalingGroupName: awssdk.String(group), IncludeDeletedGroups: awssdk.Bool(true), MaxRecords: awssdk.Int32(100),
 		})
 		for pages.HasMorePages() && len(out) < maxActivities {
 			page, err := pages.NextPage(ctx)

@@ -362,6 +362,28 @@ func TestHookTimesOut(t *testing.T) {
 	}
 }
 
+// TestHeartbeat checks that who is still busy gets more time.
+func TestHeartbeat(t *testing.T) {
+	w := newWorld(t, nil)
+	hook := "LifecycleHookSpecificationList.member.1."
+	c := w.cluster(t, w.sim.AddImage(awssim.Image{}), 1, hook+"LifecycleHookName", "ready", hook+"LifecycleTransition",
+		"autoscaling:EC2_INSTANCE_LAUNCHING", hook+"HeartbeatTimeout", "60")
+	w.clock.move(30 * time.Second)
+	id := w.sim.Instances()[0].ID
+	for range 3 {
+		w.clock.move(50 * time.Second)
+		w.must(t, "autoscaling", "RecordLifecycleActionHeartbeat", "AutoScalingGroupName", "ecs", "LifecycleHookName", "ready", "InstanceId", id)
+	}
+	w.clock.move(50 * time.Second)
+	if got := c.states(t); got != "Pending:Wait" {
+		t.Errorf("while it is told to wait: %s", got)
+	}
+	w.clock.move(15 * time.Second)
+	if got := c.states(t); got != "Terminating" {
+		t.Errorf("a minute after the last: %s", got)
+	}
+}
+
 // TestReplaced checks that a group replaces what is terminated behind its back, unless it is told not to.
 func TestReplaced(t *testing.T) {
 	for _, suspended := range []bool{false, true} {

@@ -3,6 +3,7 @@ package awssim_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +87,11 @@ func TestSessionExpires(t *testing.T) {
 	if r := w.as(t, role, "sts", "GetCallerIdentity"); r.text("Arn") != "arn:aws:sts::111111111111:assumed-role/gate/run-1" {
 		t.Errorf("got %+v", r)
 	}
+	stolen := role
+	stolen.token = "of another session"
+	if r := w.as(t, stolen, "sts", "GetCallerIdentity"); r.code != "InvalidClientTokenId" {
+		t.Errorf("with another token: %q, want InvalidClientTokenId", r.code)
+	}
 	// By the client's clock: the world's may be anywhere.
 	w.clock.move(24 * time.Hour)
 	if r := w.as(t, role, "sts", "GetCallerIdentity"); r.code != "" {
@@ -95,6 +101,19 @@ func TestSessionExpires(t *testing.T) {
 	role.sign(late, "sts", []byte("Action=GetCallerIdentity"), time.Now().Add(61*time.Minute))
 	if r := send(t, late); r.code != "ExpiredToken" {
 		t.Errorf("got %s, want ExpiredToken", r.code)
+	}
+}
+
+func TestExternalID(t *testing.T) {
+	w := newWorld(t, nil)
+	for external, want := range map[string]string{"secret": "", "guess": "AccessDenied", "": "AccessDenied"} {
+		params := []any{"RoleArn", "arn:aws:iam::111111111111:role/gate", "RoleSessionName", "run-1"}
+		if external != "" {
+			params = append(params, "ExternalId", external)
+		}
+		if r := w.ask(t, "sts", "AssumeRole", params...); r.code != want {
+			t.Errorf("with %q: got %q, want %q", external, r.code, want)
+		}
 	}
 }
 
@@ -278,4 +297,28 @@ func TestSecurityGroupsAreAnnounced(t *testing.T) {
 		return
 	}
 	t.Error("the group is not there")
+}
+
+// TestAtTheSameTime lets many clients loose, for the race detector.
+func TestAtTheSameTime(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.cluster(t, w.sim.AddImage(awssim.Image{}), 2)
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			for range 20 {
+				c.desire(t, n%4)
+				w.clock.move(time.Second)
+				_ = c.states(t)
+				_, _ = w.sim.SecurityGroups(), w.sim.Instances()
+				_, _ = w.sim.Calls(), w.sim.Changed()
+			}
+		})
+	}
+	all.Wait()
+	c.desire(t, 3)
+	w.clock.move(10 * time.Minute)
+	if got := c.states(t); got != "InService InService InService" {
+		t.Errorf("got %s", got)
+	}
 }
