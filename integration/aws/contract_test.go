@@ -21,6 +21,7 @@ type subject struct {
 
 func TestContractSimulated(t *testing.T) {
 	testContract(t, func(t *testing.T) subject {
+		t.Helper()
 		w := newWorld(t, nil)
 		w.grant(t)
 		return subject{client: w.client(t, nil), group: w.group, pass: w.pass}
@@ -46,6 +47,7 @@ func TestContractReal(t *testing.T) {
 
 // testContract is what the gates rely on, of the real AWS and of the simulated one.
 func testContract(t *testing.T, open func(*testing.T) subject) {
+	t.Helper()
 	t.Run("unknown_group", func(t *testing.T) { testUnknownGroup(t, open(t)) })
 	t.Run("group", func(t *testing.T) { testGroup(t, open(t)) })
 	t.Run("unknown_instance", func(t *testing.T) { testUnknownInstance(t, open(t)) })

@@ -93,7 +93,7 @@ func newGroup(trial cloud.Trial) (*autoscaling.CreateAutoScalingGroupInput, erro
 	if trial.HookWait > 0 {
 		in.LifecycleHookSpecificationList = []scalingtypes.LifecycleHookSpecification{{
 			LifecycleHookName: awssdk.String(launchHook), LifecycleTransition: awssdk.String("autoscaling:EC2_INSTANCE_LAUNCHING"),
-			DefaultResult: awssdk.String("ABANDON"), HeartbeatTimeout: awssdk.Int32(int32(trial.HookWait / time.Second)),
+			DefaultResult: awssdk.String("ABANDON"), HeartbeatTimeout: awssdk.Int32(int32(trial.HookWait / time.Second)), //nolint:gosec // at most two hours
 		}}
 	}
 	spec := &scalingtypes.LaunchTemplateSpecification{LaunchTemplateId: awssdk.String(like.Template.ID), Version: awssdk.String(like.Template.Version)}

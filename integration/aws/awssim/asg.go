@@ -175,15 +175,15 @@ func (g *group) describe() node {
 		out.kids = append(out.kids, g.template.node("LaunchTemplate"))
 	}
 	out.kids = append(out.kids, num("MinSize", g.min), num("MaxSize", g.max), num("DesiredCapacity", g.desired),
-		num("DefaultCooldown", g.cooldown), texts("AvailabilityZones", "member", zones), texts("LoadBalancerNames", "member", g.loadBalancers),
-		texts("TargetGroupARNs", "member", g.targetGroups), tx("HealthCheckType", g.healthType), num("HealthCheckGracePeriod", g.grace),
+		num("DefaultCooldown", g.cooldown), texts("AvailabilityZones", zones), texts("LoadBalancerNames", g.loadBalancers),
+		texts("TargetGroupARNs", g.targetGroups), tx("HealthCheckType", g.healthType), num("HealthCheckGracePeriod", g.grace),
 		list("Instances", g.members, func(m *groupMember) node { return member(m.describe()...) }), stamp("CreatedTime", g.created),
 		list("SuspendedProcesses", g.suspended, func(p string) node {
 			return member(tx("ProcessName", p), tx("SuspensionReason", "User suspended"))
 		}),
 		tx("VPCZoneIdentifier", strings.Join(ids, ",")), opt("Status", g.status),
 		list("EnabledMetrics", g.metrics, func(m string) node { return member(tx("Metric", m), tx("Granularity", "1Minute")) }),
-		list("Tags", g.tags, g.tagNode), texts("TerminationPolicies", "member", g.policies),
+		list("Tags", g.tags, g.tagNode), texts("TerminationPolicies", g.policies),
 		flag("NewInstancesProtectedFromScaleIn", g.protect), tx("ServiceLinkedRoleARN", g.role), opt("MaxInstanceLifetime", g.lifetime),
 		flag("CapacityRebalance", g.rebalance), opt("DefaultInstanceWarmup", g.warmup), opt("DeletionProtection", g.deletionProtection),
 		nd("TrafficSources"))

@@ -196,8 +196,7 @@ func (g *group) source(c *call) error {
 
 // formed wraps EC2's refusal of a template in Auto Scaling's words.
 func formed(err error) error {
-	var refusal *apiError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*apiError](err); ok {
 		return invalid("You must use a valid fully-formed launch template. %s", refusal.message)
 	}
 	return err

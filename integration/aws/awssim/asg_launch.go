@@ -86,8 +86,7 @@ func (w *world) launchMember(r *realm, g *group, have int, now time.Time) {
 	if err == nil {
 		err = r.room(1)
 	}
-	var refusal *apiError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*apiError](err); ok {
 		// Refused at once: no instance, and it ends in the second in which it began.
 		message := strings.TrimSuffix(refusal.message, ".") + ". Launching EC2 instance failed."
 		a.description += ".  Status Reason: " + message

@@ -165,7 +165,7 @@ func (w *world) play(t *testing.T, c cli, where, line string, vars map[string]st
 			return "$" + name // $Latest
 		})
 	}
-	want, refused := "", ""
+	refused := ""
 	keep, command, keeps := strings.Cut(line, " = ")
 	if keeps = keeps && !strings.Contains(keep, " "); !keeps {
 		command = line

@@ -37,15 +37,14 @@ func (c *call) remember(a answered, err error) {
 	if c.realm != nil {
 		entry.Region = c.realm.region
 	}
-	var refusal *apiError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*apiError](err); ok {
 		entry.Code, entry.Message = refusal.code, refusal.message
 	} else {
 		entry.Unread = c.p.unread()
 	}
-	c.world.calls = append(c.world.calls, entry)
-	if len(c.world.calls) > maxCalls {
-		c.world.calls = slices.Delete(c.world.calls, 0, maxCalls/10)
+	c.calls = append(c.calls, entry)
+	if len(c.calls) > maxCalls {
+		c.calls = slices.Delete(c.calls, 0, maxCalls/10)
 	}
 }
 

@@ -2,7 +2,6 @@ package awssim
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -203,11 +202,4 @@ func getEBSDefaultKey(c *call) (any, error) {
 
 func getEBSEncryption(c *call) (any, error) {
 	return []node{flag("ebsEncryptionByDefault", c.realm.ebsEncrypt)}, nil
-}
-
-// forbidden is a refusal of EC2 for a thing of somebody else's.
-func forbidden(format string, args ...any) error {
-	e, _ := refuse("UnauthorizedOperation", format, args...).(*apiError) //nolint:errcheck // refuse makes nothing else
-	e.status = http.StatusForbidden
-	return e
 }

@@ -274,8 +274,8 @@ func terminateInstances(c *call) (any, error) {
 	}
 	return []node{list("instancesSet", all, func(i *instance) node {
 		was := i.state
-		c.world.terminate(c.realm, i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown", c.now, func(now time.Time) {
-			c.world.lost(i, now)
+		c.terminate(c.realm, i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown", c.now, func(now time.Time) {
+			c.lost(i, now)
 		})
 		return item(tx("instanceId", i.id), stateNode("currentState", i.state), stateNode("previousState", was))
 	})}, nil

@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -150,10 +151,8 @@ func authorize(egress bool) action {
 			}
 		}
 		for _, r := range add {
-			r.id = c.world.id("sgr")
-			for key, v := range tags {
-				r.tags[key] = v
-			}
+			r.id = c.id("sgr")
+			maps.Copy(r.tags, tags)
 		}
 		g.rules = append(g.rules, add...)
 		c.announce()

@@ -13,15 +13,14 @@ import (
 
 // template is a launch template.
 type template struct {
-	id, name  string
-	created   time.Time
-	creator   string
-	standard  int // number of the default version
-	versions  []*version
-	highest   int // numbers are not used twice
-	tags      map[string]string
-	token     string // of the request that made it
-	tokenData string
+	id, name string
+	created  time.Time
+	creator  string
+	standard int // number of the default version
+	versions []*version
+	highest  int // numbers are not used twice
+	tags     map[string]string
+	token    string // of the request that made it
 }
 
 // version is one version of a launch template. Its data is kept as it was sent.
@@ -102,7 +101,7 @@ func createTemplate(c *call) (any, error) {
 		return nil, err
 	}
 	t := &template{
-		id: c.world.id("lt"), name: name, created: c.now, creator: c.who.ARN, standard: 1, highest: 1,
+		id: c.id("lt"), name: name, created: c.now, creator: c.who.ARN, standard: 1, highest: 1,
 		tags: tagsFor(c.p, "launch-template"), token: c.p.str("ClientToken"),
 	}
 	t.versions = []*version{{number: 1, created: c.now, creator: c.who.ARN, description: c.p.str("VersionDescription"), data: data.clone()}}

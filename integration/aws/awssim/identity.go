@@ -14,7 +14,7 @@ import (
 
 // The access key that a simulator accepts when none is configured: the one of AWS's documentation.
 const (
-	DefaultKeyID  = "AKIAIOSFODNN7EXAMPLE"
+	DefaultKeyID  = "AKIAIOSFODNN7EXAMPLE"                     //nolint:gosec // published by AWS as an example
 	DefaultSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" //nolint:gosec // published by AWS as an example
 )
 

@@ -55,9 +55,9 @@ func list[T any](name string, values []T, each func(T) node) node {
 func item(kids ...node) node   { return nd("item", kids...) }
 func member(kids ...node) node { return nd("member", kids...) }
 
-// texts is a list of plain values.
-func texts(name, each string, values []string) node {
-	return list(name, values, func(v string) node { return tx(each, v) })
+// texts is a list of plain values of EC2 Auto Scaling.
+func texts(name string, values []string) node {
+	return list(name, values, func(v string) node { return tx("member", v) })
 }
 
 // write appends n as XML.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -164,9 +165,7 @@ func (c *call) parse(r *http.Request, target string) error {
 		if err != nil {
 			return refuse("MalformedQueryString", "the body is not a form: %v", err)
 		}
-		for name, v := range form {
-			values[name] = v
-		}
+		maps.Copy(values, form)
 	}
 	p, err := parseTree(values)
 	if err != nil {

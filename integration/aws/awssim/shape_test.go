@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -64,9 +65,7 @@ func watchShapes(t *testing.T, w *world) *shapes {
 				t.Error(err)
 			}
 		}
-		for name, v := range rec.Header() {
-			rw.Header()[name] = v
-		}
+		maps.Copy(rw.Header(), rec.Header())
 		rw.WriteHeader(rec.Code)
 		_, _ = io.Copy(rw, rec.Body)
 	}))

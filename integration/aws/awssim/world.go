@@ -71,7 +71,7 @@ func (q eventQueue) Less(i, j int) bool {
 func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 
 // Push appends.
-func (q *eventQueue) Push(x any) { *q = append(*q, x.(event)) } //nolint:errcheck,forcetypeassert // only at pushes
+func (q *eventQueue) Push(x any) { *q = append(*q, x.(event)) } //nolint:forcetypeassert // only at pushes
 
 // Pop removes the last.
 func (q *eventQueue) Pop() any {
@@ -90,7 +90,7 @@ func (w *world) at(when time.Time, do func(now time.Time)) {
 // advance lets everything happen that is due by now.
 func (w *world) advance(now time.Time) {
 	for len(w.events) > 0 && !w.events[0].at.After(now) {
-		e := heap.Pop(&w.events).(event) //nolint:errcheck,forcetypeassert // only at pushes
+		e := heap.Pop(&w.events).(event) //nolint:forcetypeassert // only at pushes
 		e.do(e.at)
 	}
 }
