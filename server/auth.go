@@ -100,7 +100,7 @@ func (k *keyring) who(r *http.Request) (upgrade.Person, bool) {
 }
 
 func (k *keyring) setSession(w http.ResponseWriter, value string, age int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the service is reached by https
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: age,
 		Secure: k.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})

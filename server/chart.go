@@ -103,7 +103,7 @@ func roundUp(d time.Duration) time.Duration {
 			return nice
 		}
 	}
-	return (d/(5*time.Hour) + 1) * 5 * time.Hour
+	return (d + 5*time.Hour - 1).Truncate(5 * time.Hour)
 }
 
 // percent returns part of whole, to two decimals.

@@ -115,9 +115,9 @@ func (s *Server) confirm(q question) func(c *gin.Context) error {
 		if err := c.Request.ParseForm(); err != nil {
 			return badBody(err)
 		}
-		form := c.Request.PostForm
-		run, err := s.askOnce(c, form.Get("key"), upgrade.Request{Run: id, Kind: q.kind, Reason: form.Get("reason")}, func(r upgrade.Run) bool {
-			return form.Get("seen") == seen(r)
+		reason := c.PostForm("reason")
+		run, err := s.askOnce(c, c.PostForm("key"), upgrade.Request{Run: id, Kind: q.kind, Reason: reason}, func(r upgrade.Run) bool {
+			return c.PostForm("seen") == seen(r)
 		})
 		if err == nil {
 			c.Redirect(http.StatusSeeOther, runPath(id)+"?done="+q.path)
@@ -129,7 +129,7 @@ func (s *Server) confirm(q question) func(c *gin.Context) error {
 		case code == upgrade.CodeStale, code == upgrade.CodeConflict, code == upgrade.CodeInvalid, code == upgrade.CodeForbidden:
 			v := s.question(q, run, person(c))
 			p := problemOf(err, requestID(c))
-			v.Problem, v.ProblemHint, v.Reason = stop(p.Detail), stop(p.Hint), form.Get("reason")
+			v.Problem, v.ProblemHint, v.Reason = stop(p.Detail), stop(p.Hint), reason
 			return s.showQuestion(c, p.Status, v)
 		}
 		return err

@@ -229,7 +229,7 @@ type site struct {
 	log   *syncBuffer
 }
 
-func newSite(t testing.TB, w *world, change ...func(*Config)) *site {
+func newSite(t *testing.T, w *world, change ...func(*Config)) *site {
 	t.Helper()
 	log := &syncBuffer{}
 	cfg := w.config(log)

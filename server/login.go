@@ -29,7 +29,7 @@ func (s *Server) login(c *gin.Context) error {
 	if err := c.Request.ParseForm(); err != nil {
 		return badBody(err)
 	}
-	return s.signIn(c, c.Request.PostForm.Get("token"), localPath(c.Request.PostForm.Get("next")))
+	return s.signIn(c, c.PostForm("token"), localPath(c.PostForm("next")))
 }
 
 func (s *Server) signIn(c *gin.Context, token, next string) error {
@@ -55,7 +55,7 @@ func (s *Server) setTheme(c *gin.Context) {
 		s.answer(c, badBody(err))
 		return
 	}
-	choice, age := c.Request.PostForm.Get("theme"), 365*24*60*60
+	choice, age := c.PostForm("theme"), 365*24*60*60
 	switch choice {
 	case "light", "dark":
 	case "auto":
@@ -64,8 +64,8 @@ func (s *Server) setTheme(c *gin.Context) {
 		s.answer(c, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "there is no such theme", Hint: "light, dark and auto exist"})
 		return
 	}
-	http.SetCookie(c.Writer, &http.Cookie{
+	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // Secure wherever the service is reached by https
 		Name: themeCookie, Value: choice, Path: "/", MaxAge: age, Secure: s.keys.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
-	c.Redirect(http.StatusSeeOther, localPath(c.Request.PostForm.Get("back")))
+	c.Redirect(http.StatusSeeOther, localPath(c.PostForm("back")))
 }

@@ -28,14 +28,14 @@ type memory struct {
 type memoryKey struct{ who, key string }
 
 type remembered struct {
-	print [sha256.Size]byte // of method, path and body
-	done  bool
-	code  int
-	body  any
+	imprint [sha256.Size]byte // of method, path and body
+	done    bool
+	code    int
+	body    any
 }
 
 // begin returns what was answered to the key before, or nil after noting that it is being worked on.
-func (m *memory) begin(k memoryKey, print [sha256.Size]byte) (*remembered, error) {
+func (m *memory) begin(k memoryKey, imprint [sha256.Size]byte) (*remembered, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.seen[k]
@@ -48,9 +48,9 @@ func (m *memory) begin(k memoryKey, print [sha256.Size]byte) (*remembered, error
 			delete(m.seen, m.order[0])
 			m.order = m.order[1:]
 		}
-		m.seen[k], m.order = &remembered{print: print}, append(m.order, k)
+		m.seen[k], m.order = &remembered{imprint: imprint}, append(m.order, k)
 		return nil, nil //nolint:nilnil // nothing was answered yet, and that is no error
-	case old.print != print:
+	case old.imprint != imprint:
 		return nil, &upgrade.Error{
 			Code: upgrade.CodeInvalid, Msg: "this Idempotency-Key was used for something else",
 			Hint: "use a new key for each act",

@@ -67,8 +67,8 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 			required[r] = true
 		}
 		typ := reflect.TypeOf(shape)
-		for i := range typ.NumField() {
-			field, option, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		for f := range typ.Fields() {
+			field, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if _, ok := schema.Properties[field]; !ok {
 				t.Errorf("%s.%s is sent but not documented", name, field)
 			}

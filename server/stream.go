@@ -111,7 +111,7 @@ func (st *stream) serve(resync bool) error {
 	h.Set("X-Accel-Buffering", "no")
 	st.c.Status(http.StatusOK)
 	if err := st.write("retry: 2000\nevent: hello\ndata: {}\n\n"); err != nil {
-		return nil //nolint:nilerr // the reader has gone
+		return nil // the reader has gone
 	}
 	for {
 		if err := st.tell(ctx, resync); err != nil {

@@ -96,13 +96,13 @@ func (s *Server) zoneName() string {
 }
 
 func initials(name string) string {
-	out := ""
-	for _, part := range strings.Fields(name) {
-		if out += strings.ToUpper(string([]rune(part)[0])); len([]rune(out)) == 2 {
+	var out []rune
+	for part := range strings.FieldsSeq(name) {
+		if out = append(out, []rune(part)[0]); len(out) == 2 {
 			break
 		}
 	}
-	return out
+	return strings.ToUpper(string(out))
 }
 
 const themeCookie = "upgradegate_theme"

@@ -113,8 +113,8 @@ func gates(d runData) gatesView {
 		}
 	}
 	if len(v.Gates) == 0 {
-		v.Beside, v.Empty = "", "No gate has been asked yet."
-		if !d.run.Phase.Live() {
+		v.Beside, v.Empty = "", "No answer of a gate is kept yet."
+		if !d.run.Phase.Live() && !d.run.Phase.Opens() {
 			v.Empty = "The run ended before a gate was asked."
 		}
 	}

@@ -148,7 +148,10 @@ func (s *Server) crumbs(d runData) crumbs {
 		When: d.words.ago(d.run.CreatedAt), WhenWord: "started", ShowsVersion: d.run.Version != "",
 	}
 	if !d.run.Phase.Live() {
-		c.When, c.WhenWord = d.words.ago(d.run.Since), "since"
+		c.When, c.WhenWord = d.words.ago(d.run.Since), "finished"
+		if d.run.Phase == upgrade.PhaseUnlocked {
+			c.WhenWord = "unlocked"
+		}
 	}
 	if d.newer > 0 {
 		c.Newer, c.NewerText = runPath(d.newer), "Run "+d.newer.String()+" is a newer one of this stack"

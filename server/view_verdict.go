@@ -46,6 +46,7 @@ type reasonView struct {
 type button struct {
 	Text, Href string
 	Outside    bool
+	Filled     bool // there is something to do, and this is it
 	Off        string
 }
 
@@ -220,16 +221,22 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 	add(upgrade.RequestRelock, "Lock again…", "lock")
 
 	if r.Phase == upgrade.PhaseUnlocked && r.Production.JobURL != "" {
-		return &button{Text: "Open production job", Href: r.Production.JobURL, Outside: true}, links
+		return &button{Text: "Open production job", Href: r.Production.JobURL, Outside: true, Filled: true}, links
+	}
+	if r.Phase == upgrade.PhaseUnlocked && s.gitLabURL != "" && r.Project != "" {
+		return &button{Text: "Open pipelines in GitLab", Href: s.gitLabURL + "/" + r.Project + "/-/pipelines", Outside: true, Filled: true}, links
 	}
 	if key := upgrade.Tell(r).Key; (key == upgrade.KeyNotVerified || key == upgrade.KeyRelocked) && len(links) > 0 && links[0].Off == "" {
+		links[0].Filled = true
 		return &links[0], links[1:]
 	}
-	if mr, ok := s.mergeRequest(r); ok && mr.Outside {
-		return &button{Text: "Open " + mr.Text + " in GitLab", Href: mr.Href, Outside: true}, links
+	open, ok := s.mergeRequest(r)
+	if !ok {
+		open = s.commit(r)
 	}
-	if cl := s.commit(r); cl.Outside {
-		return &button{Text: "Open " + cl.Text + " in GitLab", Href: cl.Href, Outside: true}, links
+	if open.Outside {
+		toDo := r.Phase == upgrade.PhaseBlocked || r.Phase == upgrade.PhaseFailed || r.Phase == upgrade.PhaseAwaitingApproval
+		return &button{Text: "Open " + open.Text + " in GitLab", Href: open.Href, Outside: true, Filled: toDo}, links
 	}
 	return nil, links
 }

@@ -70,7 +70,7 @@ type bench struct {
 	router *gin.Engine
 }
 
-func newBench(t testing.TB, secrets Secrets) *bench {
+func newBench(t *testing.T, secrets Secrets) *bench {
 	t.Helper()
 	b := &bench{inbox: &kept{}, log: &bytes.Buffer{}, counts: prometheus.NewRegistry(), router: gin.New()}
 	r, err := New(Config{

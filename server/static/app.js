@@ -27,7 +27,7 @@
   };
   const gone = (event, status = event?.detail.status) => {
     if (status === 401) {
-      dead = true;
+      dead = lost.hidden = true;
       $("out").hidden = false;
       root.classList.add("stale");
     }
