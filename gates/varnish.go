@@ -61,9 +61,9 @@ func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
 			if !bad || rung.Class == probe.ClassGuarded {
 				continue
 			}
-			broken = append(broken, fmt.Sprintf("%s: %s", ladder.URL, rung.Detail))
+			broken = append(broken, fmt.Sprintf("%s (%s)", rung.Detail, ladder.URL))
 			if brief == "" {
-				brief = fmt.Sprintf("the site does not answer through Varnish (%s: %s)", rung.Layer, rung.Class)
+				brief = fmt.Sprintf("the site does not answer through Varnish (%s: %s)", rung.Layer, strings.ToLower(brokenWord(rung.Class, ladder.Status)))
 			}
 			if ladder.Quote != "" {
 				rec.Quote(ladder.URL, ladder.Quote, ladder.At)
@@ -151,7 +151,7 @@ func recordLadders(rec *Recorder, ladders []probe.Ladder) {
 		for _, rung := range ladder.Rungs {
 			for i, column := range columns {
 				if column == string(rung.Layer) || rung.Layer == probe.LayerContent && rung.State == probe.RungBroken && column == string(probe.LayerBackend) {
-					row[i] = rungText(rung)
+					row[i] = rungText(rung, ladder.Status)
 				}
 			}
 		}
@@ -160,7 +160,7 @@ func recordLadders(rec *Recorder, ladders []probe.Ladder) {
 	rec.Table("Ladder", columns, rows)
 }
 
-func rungText(rung probe.Rung) string {
+func rungText(rung probe.Rung, status int) string {
 	switch rung.State {
 	case probe.RungOK:
 		text := strconv.FormatFloat(float64(rung.Took.Microseconds())/1000, 'f', 1, 64) + " ms"
@@ -169,13 +169,40 @@ func rungText(rung probe.Rung) string {
 		}
 		return text
 	case probe.RungBroken:
-		return "✗ " + rung.Detail
+		return "✗ " + brokenWord(rung.Class, status)
 	case probe.RungNotReached:
 		return "Not reached"
 	case probe.RungNotAsked:
 		return "–"
 	}
 	return "Not reached"
+}
+
+// brokenWord is what a broken rung is marked with; the sentence stands in the gate's message.
+func brokenWord(class probe.Class, status int) string {
+	switch class {
+	case probe.ClassDNSMissing:
+		return "No such name"
+	case probe.ClassTCPRefused, probe.ClassDNSRefused:
+		return "Refused"
+	case probe.ClassDNSTimeout, probe.ClassTCPTimeout, probe.ClassTLSTimeout, probe.ClassHTTPFirstByte, probe.ClassHTTPBody:
+		return "No answer"
+	case probe.ClassNetUnreachable, probe.ClassHostUnreachable:
+		return "Unreachable"
+	case probe.ClassTLSWrongName, probe.ClassTLSUnknownCA, probe.ClassTLSExpired:
+		return "Wrong certificate"
+	case probe.ClassNotViaVarnish:
+		return "Not Varnish"
+	case probe.ClassWrongContent:
+		return "Wrong content"
+	case probe.ClassGuarded:
+		return "Not allowed"
+	default: // the other classes are told by the status, or not in two words
+		if status > 0 {
+			return strconv.Itoa(status)
+		}
+		return "Broken"
+	}
 }
 
 func plural(n int, noun string) string {

@@ -93,7 +93,7 @@ func TestVarnish(t *testing.T) {
 func TestLadderTable(t *testing.T) {
 	got := site(t, &fakeProber{answers: [][]probe.Ladder{{ladder(probe.LayerTCP)}}})
 	row := got.Evidence.Tables[0].Rows[0]
-	if got := strings.Join(row, "|"); got != "http://site.test/|192.0.2.1:80|3.0 ms ok|✗ TCP 80 does not answer|Not reached|Not reached|Not reached" {
+	if got := strings.Join(row, "|"); got != "http://site.test/|192.0.2.1:80|3.0 ms ok|✗ No answer|Not reached|Not reached|Not reached" {
 		t.Errorf("row is %s", got)
 	}
 }

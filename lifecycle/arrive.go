@@ -95,7 +95,7 @@ func (l *Lifecycle) arriveAt(ctx context.Context, a arrival, stack upgrade.Stack
 		ProjectID: a.project.ID, Project: a.project.Path, Stack: stack.Name, Environment: stack.Staging.Environment,
 		Tree: a.tree, Commit: a.answer.Commit, Version: a.answer.Commit.Short(), Base: base.Commit.Short(),
 		Title: a.title, Author: a.author, Answers: []upgrade.Answer{a.answer},
-		Phase: upgrade.PhaseQueued, Since: now, CreatedAt: now, Verdict: upgrade.VerdictClosed,
+		Phase: upgrade.PhaseQueued, Reason: a.answer.Ref + " leads to new content", Since: now, CreatedAt: now, Verdict: upgrade.VerdictClosed,
 	})
 	return nil
 }

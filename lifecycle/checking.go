@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/gates"
@@ -70,20 +71,9 @@ func keyOf(result upgrade.Result) gateKey { return gateKey{result.Gate, result.E
 // what was not answered by then is asked again.
 func (l *Lifecycle) ask(ctx context.Context, w *engine.Work, run *upgrade.Run, asked []gates.Gate, in gates.Input) error {
 	asking, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() { // ends with asking
-		for {
-			select {
-			case <-asking.Done():
-				return
-			case <-w.Nudged():
-				requests, err := l.Store.OpenRequests(asking, run.ID)
-				if err == nil && len(requests) > 0 {
-					cancel(errAsked)
-				}
-			}
-		}
-	}()
+	var watching sync.WaitGroup
+	watching.Go(func() { l.watchAsked(asking, w, run.ID, cancel) })
+	defer func() { cancel(nil); watching.Wait() }()
 	in.Run = *run
 	var failed error
 	l.runner.Run(asking, asked, in, func(result upgrade.Result) {

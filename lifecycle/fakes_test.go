@@ -347,6 +347,7 @@ type fakeTerraform struct {
 	applies []plan.Attempt
 	ended   *plan.Ended   // nil: ended well
 	hold    chan struct{} // not nil: an apply waits for it
+	hangs   chan struct{} // not nil: the next plan closes it and hangs until its context ends
 	found   plan.Found    // what Adopt finds
 	stopped int
 }
@@ -358,9 +359,15 @@ func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) erro
 	return errors.Join(f.initErr, err)
 }
 
-func (f *fakeTerraform) Plan(_ context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
+func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.hangs != nil {
+		close(f.hangs)
+		f.hangs = nil
+		<-ctx.Done()
+		return plan.Planned{}, context.Cause(ctx)
+	}
 	file := filepath.Join(root.Data, "plan.tfplan")
 	sum := sha256.Sum256([]byte(file))
 	return plan.Planned{File: file, FileDigest: hex.EncodeToString(sum[:]), Tool: "terraform 1.11.4"}, f.planErr

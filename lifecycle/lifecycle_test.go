@@ -263,6 +263,37 @@ func TestStopInEachPhase(t *testing.T) {
 	})
 }
 
+// TestTerraformHangs: a plan that hangs is interrupted by a person, or by the limit of its phase.
+func TestTerraformHangs(t *testing.T) {
+	hang := func(t *testing.T) *house {
+		t.Helper()
+		h := newHouse(t)
+		hangs := make(chan struct{})
+		h.terraform.hangs = hangs
+		commit := h.gitlab.push("platform/edge", "staging", "new")
+		h.deliver("p", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
+		<-hangs
+		return h
+	}
+	t.Run("stopped", func(t *testing.T) {
+		h := hang(t)
+		if err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: 1, Kind: upgrade.RequestStop, By: hugo()}); err != nil {
+			t.Fatal(err)
+		}
+		h.rest()
+		h.want(1, upgrade.PhaseStopped)
+	})
+	t.Run("too_long", func(t *testing.T) {
+		h := hang(t)
+		h.clock.Advance(31 * time.Minute)
+		h.rest()
+		run := h.want(1, upgrade.PhaseFailed)
+		if told := upgrade.Tell(run); told.Key != upgrade.KeyPlanFailed || !strings.Contains(told.Headline, "30m") {
+			t.Errorf("told as %s: %q", told.Key, told.Headline)
+		}
+	})
+}
+
 // TestNewerTreeTakesOver: a run that has not begun its apply gives way to a newer commit of its branch.
 func TestNewerTreeTakesOver(t *testing.T) {
 	h := newHouse(t)

@@ -8,19 +8,22 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
 // planning makes the plan that is judged and applied.
-func (l *Lifecycle) planning(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
+func (l *Lifecycle) planning(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
 	stack, err := l.stack(run)
 	if err != nil {
-		return l.orFail(run, upgrade.CausePlan, err)
+		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
+	ctx, done := l.interruptible(ctx, w, run)
+	defer done()
 	root, err := l.root(run, stack)
 	if err != nil {
-		return l.orFail(run, upgrade.CausePlan, err)
+		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
 	var planned plan.Planned
 	err = l.logged(run.ID, StagePlan, func(log io.Writer) (err error) {
@@ -28,11 +31,11 @@ func (l *Lifecycle) planning(ctx context.Context, run upgrade.Run) (upgrade.Step
 		return err
 	})
 	if err != nil {
-		return l.orFail(run, upgrade.CausePlan, err)
+		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
 	summary, err := l.Terraform.Show(ctx, root, planned)
 	if err != nil {
-		return l.orFail(run, upgrade.CausePlan, err)
+		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
 	if err := l.keepPlan(run.ID, summary); err != nil {
 		return upgrade.Step{}, err

@@ -7,32 +7,71 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
-// prepareLimit is how long a run tries to get its commit and providers before it fails.
+// prepareLimit is how long a run may take to get its commit and providers, and again to plan. Neither
+// changes anything, so they may be interrupted; an apply never is.
 const prepareLimit = 30 * time.Minute
 
+// errTooLong is why preparing or planning was interrupted by its limit.
+var errTooLong = errors.New("it took too long")
+
+// interruptible returns a context that ends with errAsked when something is asked of the run, and with
+// errTooLong when the phase has lasted for prepareLimit. Call done when the work has ended.
+func (l *Lifecycle) interruptible(ctx context.Context, w *engine.Work, run upgrade.Run) (working context.Context, done func()) {
+	working, cancel := context.WithCancelCause(ctx)
+	var group sync.WaitGroup
+	end := l.Clock.Begin()
+	group.Go(func() {
+		defer end()
+		if l.Clock.Sleep(working, run.Since.Add(prepareLimit).Sub(l.Clock.Now())) == nil {
+			cancel(errTooLong)
+		}
+	})
+	group.Go(func() { l.watchAsked(working, w, run.ID, cancel) })
+	return working, func() { cancel(nil); group.Wait() }
+}
+
+// watchAsked cancels with errAsked when something is asked of the run, until ctx ends.
+func (l *Lifecycle) watchAsked(ctx context.Context, w *engine.Work, run upgrade.RunID, cancel context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.Nudged():
+			requests, err := l.Store.OpenRequests(ctx, run)
+			if err == nil && len(requests) > 0 {
+				cancel(errAsked)
+			}
+		}
+	}
+}
+
 // preparing checks the tree out and initialises Terraform in it.
-func (l *Lifecycle) preparing(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
+func (l *Lifecycle) preparing(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
 	stack, err := l.stack(run)
 	if err != nil {
-		return l.orFail(run, upgrade.CauseCheckout, err)
+		return l.orFail(ctx, run, upgrade.CauseCheckout, err)
 	}
+	ctx, done := l.interruptible(ctx, w, run)
+	defer done()
 	version, err := l.checkout(ctx, run)
 	if err != nil {
-		return l.orFail(run, upgrade.CauseCheckout, err)
+		return l.orFail(ctx, run, upgrade.CauseCheckout, err)
 	}
 	root, err := l.root(run, stack)
 	if err != nil {
-		return l.orFail(run, upgrade.CauseCheckout, err)
+		return l.orFail(ctx, run, upgrade.CauseCheckout, err)
 	}
 	err = l.logged(run.ID, StagePrepare, func(log io.Writer) error { return l.Terraform.Init(ctx, root, log) })
 	if err != nil {
-		return l.orFail(run, upgrade.CausePlan, err)
+		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
 	run.Version = version
 	return l.to(run, upgrade.PhasePlanning), nil
@@ -83,8 +122,16 @@ func (l *Lifecycle) root(run upgrade.Run, stack upgrade.Stack) (plan.Root, error
 
 // orFail decides what an error before the apply means: what may pass is tried again for a while, by
 // the engine; everything else fails the run.
-func (l *Lifecycle) orFail(run upgrade.Run, kind upgrade.CauseKind, err error) (upgrade.Step, error) {
-	if errors.Is(err, context.Canceled) {
+func (l *Lifecycle) orFail(ctx context.Context, run upgrade.Run, kind upgrade.CauseKind, err error) (upgrade.Step, error) {
+	switch why := context.Cause(ctx); {
+	case errors.Is(why, errAsked):
+		return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it
+	case errors.Is(why, errTooLong):
+		err = &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("it was not done within %s, so it was interrupted", prepareLimit),
+			Hint: "look at the log: does a provider, a module or a program that it runs wait for something?", Cause: err,
+		}
+	case why != nil || errors.Is(err, context.Canceled):
 		return upgrade.Step{}, err
 	}
 	if upgrade.Transient(err) && l.Clock.Now().Sub(run.Since) < prepareLimit {

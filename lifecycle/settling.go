@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/upgradegate/upgradegate/engine"
@@ -17,6 +18,9 @@ func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Ru
 		return upgrade.Step{}, err
 	}
 	if err := l.askEarly(ctx, w, &run, stack); err != nil {
+		if errors.Is(err, errAsked) {
+			return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it
+		}
 		return upgrade.Step{}, err
 	}
 	due := run.ChangedAt.Add(l.settle(run.Stack))

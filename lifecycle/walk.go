@@ -30,9 +30,9 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 	case upgrade.PhaseQueued:
 		return l.queued(ctx, run)
 	case upgrade.PhasePreparing:
-		return l.preparing(ctx, run)
+		return l.preparing(ctx, w, run)
 	case upgrade.PhasePlanning:
-		return l.planning(ctx, run)
+		return l.planning(ctx, w, run)
 	case upgrade.PhaseJudging:
 		return l.judging(ctx, run)
 	case upgrade.PhaseApplying:
@@ -153,12 +153,30 @@ func (l *Lifecycle) move(run upgrade.Run, to upgrade.Phase) upgrade.Run {
 
 // moved is the journal's line for a move.
 func (l *Lifecycle) moved(run upgrade.Run, who, why string) upgrade.Event {
-	event := l.event(run, upgrade.EventPhase, who, upgrade.Tell(run).Headline)
+	event := l.event(run, upgrade.EventPhase, who, entered(run))
 	if why != "" {
 		event.Data["why"] = why
 	}
 	event.Data["from"], event.Data["to"] = string(run.From), string(run.Phase)
 	return event
+}
+
+// entered says in the journal what a phase does; where the phase is news by itself, the headline does.
+func entered(run upgrade.Run) string {
+	switch run.Phase {
+	case upgrade.PhasePreparing:
+		return "The commit is checked out and Terraform initialised."
+	case upgrade.PhasePlanning:
+		return "Terraform plans."
+	case upgrade.PhaseJudging:
+		return "The plan is judged."
+	case upgrade.PhaseSettling:
+		return "The change settles."
+	case upgrade.PhaseChecking:
+		return "The gates are asked."
+	default: // what a person should know is told in the words of the page
+		return upgrade.Tell(run).Headline
+	}
 }
 
 func (l *Lifecycle) event(run upgrade.Run, kind upgrade.EventKind, who, text string) upgrade.Event {

@@ -38,20 +38,21 @@ func versionCommand(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(s.out, versionText())
+			_, err := fmt.Fprintln(s.out, "upgradegate", versionText())
 			return err
 		},
 	}
 }
 
+// versionText is the version of this build: a tag, a pseudo-version, or (devel).
 func versionText() string {
 	if version != "" {
-		return "upgradegate " + version
+		return version
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return "upgradegate " + info.Main.Version
+		return info.Main.Version
 	}
-	return "upgradegate (devel)"
+	return "(devel)"
 }
 
 // noArgs refuses arguments as wrong usage.
