@@ -288,6 +288,36 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// TestRoleWithSuffix checks that a role must be passed only where it is not the account's default one.
+func TestRoleWithSuffix(t *testing.T) {
+	w := newWorld(t, nil)
+	ctx := t.Context()
+	c := w.client(t, nil)
+	w.sim.Deny(gateRole, "iam:PassRole")
+	like, err := c.Group(ctx, w.group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := trial(like)
+	plain.Name = "gate-probe-default"
+	if err := c.StartTrial(ctx, plain); err != nil {
+		t.Errorf("with the default role: %v", err)
+	}
+	like.ServiceLinkedRoleARN = w.sim.AddServiceLinkedRole("", "moodle")
+	var denied *cloud.Denied
+	if err := c.StartTrial(ctx, trial(like)); !errors.As(err, &denied) || denied.Action != "iam:PassRole" {
+		t.Errorf("with a suffix: %v", err)
+	}
+	w.sim.Allow(gateRole, "iam:PassRole")
+	if err := c.StartTrial(ctx, trial(like)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Group(ctx, trial(like).Name)
+	if err != nil || got.ServiceLinkedRoleARN != like.ServiceLinkedRoleARN {
+		t.Errorf("got %s, %v", got.ServiceLinkedRoleARN, err)
+	}
+}
+
 func startOne(ctx context.Context, c *aws.Client, w *world) error {
 	like, err := c.Group(ctx, w.group)
 	if err != nil {

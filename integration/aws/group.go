@@ -144,6 +144,9 @@ func (c *Client) Activities(ctx context.Context, group string) ([]cloud.Activity
 				}
 			}
 		}
+		if arn == "" && len(out) == 0 {
+			return noGroup(group, nil) // AWS may also answer with an empty list
+		}
 		return nil
 	})
 	if err != nil {
@@ -157,9 +160,13 @@ func (c *Client) Activities(ctx context.Context, group string) ([]cloud.Activity
 // group. AWS has no code of its own for that.
 func notFound(err error, group string) error {
 	if api := smithy.APIError(nil); errors.As(err, &api) && api.ErrorCode() == "ValidationError" {
-		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no Auto Scaling group " + group, Cause: err}
+		return noGroup(group, err)
 	}
 	return err
+}
+
+func noGroup(group string, cause error) error {
+	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no Auto Scaling group " + group, Cause: cause}
 }
 
 func toActivity(a scalingtypes.Activity) cloud.Activity {

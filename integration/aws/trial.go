@@ -28,7 +28,7 @@ const (
 
 // StartTrial creates a temporary group like another one, with desired 1 of at most 1 instances: the same
 // template version, service-linked role, subnets and zones; no target groups, no scaling policies,
-// On-Demand only. Its launch hook ends in ABANDON, which is a dead man's switch on AWS's side: an instance
+// On-Demand only. A role with a suffix must be passed: iam:PassRole. Its launch hook ends in ABANDON, which is a dead man's switch on AWS's side: an instance
 // that nobody continues does not stay. Processes that would act by themselves are suspended.
 //
 // A trial of this name that is there already, with the same tags and template, is taken over: it is the
@@ -81,7 +81,8 @@ func newGroup(trial cloud.Trial) (*autoscaling.CreateAutoScalingGroupInput, erro
 	} else {
 		in.AvailabilityZones = like.Zones
 	}
-	if like.ServiceLinkedRoleARN != "" {
+	// The default role is what a group gets anyway; to name it would need iam:PassRole on top.
+	if like.ServiceLinkedRoleARN != "" && !strings.HasSuffix(like.ServiceLinkedRoleARN, "/AWSServiceRoleForAutoScaling") {
 		in.ServiceLinkedRoleARN = awssdk.String(like.ServiceLinkedRoleARN)
 	}
 	for _, key := range slices.Sorted(maps.Keys(trial.Tags)) {

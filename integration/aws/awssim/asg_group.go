@@ -87,6 +87,9 @@ func (g *group) apply(c *call, fresh bool) error {
 		if c.roles[role] == nil || !isServiceLinked(role) {
 			return invalid("ARN specified for Service-Linked Role does not exist.")
 		}
+		if c.denied(c.who, "iam", "PassRole") {
+			return accessDenied("iam", "PassRole", role, c.who)
+		}
 		draft.role = role
 	}
 	if err := draft.places(c); err != nil {
@@ -178,7 +181,7 @@ func (g *group) source(c *call) error {
 		*at.child("Version") = tree{value: g.template.version, set: true, used: true}
 	}
 	if c.denied(c.who, serviceEC2, "RunInstances") {
-		return &apiError{http.StatusForbidden, "AccessDenied", "You are not authorized to use launch template: " + t.id}
+		return notAuthorized(t)
 	}
 	var into *subnet
 	if len(g.subnets) > 0 {
@@ -188,10 +191,20 @@ func (g *group) source(c *call) error {
 	if err != nil {
 		return formed(err)
 	}
-	if _, err := c.prepare(c.realm, v.data, into); err != nil {
+	p, err := c.prepare(c.realm, v.data, into)
+	if err != nil {
 		return formed(err)
 	}
+	if p.profile != "" && c.denied(c.who, "iam", "PassRole") {
+		return notAuthorized(t)
+	}
 	return nil
+}
+
+// notAuthorized is all that Auto Scaling says when the caller may not run instances, or not pass the role
+// of their profile.
+func notAuthorized(t *template) error {
+	return &apiError{http.StatusForbidden, "AccessDenied", "You are not authorized to use launch template: " + t.id}
 }
 
 // formed wraps EC2's refusal of a template in Auto Scaling's words.

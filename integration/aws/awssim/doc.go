@@ -1,4 +1,4 @@
-// Package awssim is a simulated AWS for tests, for the demo and for trying things out: STS, KMS, EC2
+// Package awssim is a simulated AWS for tests, for the demo and for trying things out: STS, IAM, KMS, EC2
 // and EC2 Auto Scaling as far as launches from encrypted images need them, spoken at wire level (query
 // and JSON protocols, Signature Version 4), so that the AWS command line and any SDK work against it.
 //

@@ -42,6 +42,7 @@ func instanceActions() map[string]action {
 		"TerminateInstances":     terminateInstances,
 		"DescribeInstances":      describeInstances,
 		"DescribeInstanceStatus": describeInstanceStatus,
+		"GetConsoleOutput":       getConsoleOutput,
 	}
 }
 

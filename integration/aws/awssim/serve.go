@@ -18,6 +18,7 @@ const (
 	serviceKMS = "kms"
 	serviceEC2 = "ec2"
 	serviceASG = "autoscaling"
+	serviceIAM = "iam"
 )
 
 const maxBody = 4 << 20
@@ -128,6 +129,9 @@ func (s *Sim) run(c *call, r *http.Request, target string, authErr error) (any, 
 	if !ok {
 		return nil, refuse("InvalidAction", "The action %s is not valid for this web service.", c.action)
 	}
+	if v := c.p.str("Version"); v != "" && v != svc.version {
+		return nil, refuse("InvalidAction", "Could not find operation %s for version %.20s", c.action, v)
+	}
 	c.realm = c.world.realm(c.who.Account, regionOf(r, c))
 	if err := c.fault(before); err != nil {
 		return nil, err
@@ -173,7 +177,6 @@ func (c *call) parse(r *http.Request, target string) error {
 	}
 	c.p = p
 	c.action = p.str("Action")
-	_ = p.str("Version") // both belong to the protocol
 	if c.action == "" {
 		return refuse("MissingAction", "The request must contain the parameter Action")
 	}
@@ -183,7 +186,7 @@ func (c *call) parse(r *http.Request, target string) error {
 // regionOf returns the region that the request is for: that of its signature.
 func regionOf(r *http.Request, c *call) string {
 	sig, err := parseAuthorization(r.Header.Get("Authorization"))
-	if err != nil || c.service == serviceSTS {
+	if err != nil || c.service == serviceSTS || c.service == serviceIAM {
 		return c.cfg.Region
 	}
 	return sig.region

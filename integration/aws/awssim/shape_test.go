@@ -111,7 +111,7 @@ func (s *shapes) check(r *http.Request, body []byte) error {
 func (s *shapes) model(service string) (model, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	version := map[string]string{"ec2": "2016-11-15", "autoscaling": "2011-01-01", "sts": "2011-06-15"}[service]
+	version := map[string]string{"ec2": "2016-11-15", "autoscaling": "2011-01-01", "sts": "2011-06-15", "iam": "2010-05-08"}[service]
 	if m, ok := s.all[service]; ok {
 		return m, nil
 	}

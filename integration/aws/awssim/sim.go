@@ -85,6 +85,7 @@ func New(cfg Config) (*Sim, error) {
 			serviceSTS: {"https://sts.amazonaws.com/doc/2011-06-15/", "2011-06-15", stsActions()},
 			serviceKMS: {"", "", kmsActions()},
 			serviceEC2: {"http://ec2.amazonaws.com/doc/2016-11-15/", "2016-11-15", ec2Actions()},
+			serviceIAM: {"https://iam.amazonaws.com/doc/2010-05-08/", "2010-05-08", iamActions()},
 			serviceASG: {"http://autoscaling.amazonaws.com/doc/2011-01-01/", "2011-01-01", autoscalingActions()},
 		},
 	}, nil

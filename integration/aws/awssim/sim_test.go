@@ -207,6 +207,14 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+func TestOtherVersion(t *testing.T) {
+	w := newWorld(t, nil)
+	w.must(t, "ec2", "DescribeVpcs", "Version", "2016-11-15")
+	if r := w.ask(t, "ec2", "DescribeVpcs", "Version", "2011-01-01"); r.code != "InvalidAction" {
+		t.Errorf("got %q, want InvalidAction", r.code)
+	}
+}
+
 // TestNotModelled checks that a parameter which does nothing is at least reported.
 func TestNotModelled(t *testing.T) {
 	w := newWorld(t, nil)
