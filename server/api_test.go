@@ -275,3 +275,12 @@ func TestAPILogFollows(t *testing.T) {
 		t.Errorf("goes on with %q", lines.Text())
 	}
 }
+
+// TestAPILock: what a page can do, the API can.
+func TestAPILock(t *testing.T) {
+	s := newSite(t, fullWorld())
+	w := s.do("POST", "/api/v1/runs/480/lock", managerToken, `{"reason":"an incident"}`)
+	if w.Code != 202 || len(s.world.asked) != 1 || s.world.asked[0].Kind != upgrade.RequestRelock {
+		t.Errorf("answered %d %s, asked %+v", w.Code, w.Body, s.world.asked)
+	}
+}

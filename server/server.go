@@ -165,6 +165,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/runs/:id/log/:stage", s.api(s.apiLog))
 	g.POST("/runs/:id/stop", s.api(s.apiAct(upgrade.RequestStop)))
 	g.POST("/runs/:id/retry", s.api(s.apiAct(upgrade.RequestRecheck)))
+	g.POST("/runs/:id/lock", s.api(s.apiAct(upgrade.RequestRelock)))
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 }
