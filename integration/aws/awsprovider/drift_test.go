@@ -1,17 +1,11 @@
 package awsprovider_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/upgradegate/upgradegate/integration/aws/awssim"
 )
@@ -252,46 +246,6 @@ func TestFailedLaunchEndsTheWait(t *testing.T) {
 	out, err := w.try("apply", "-no-color", "-auto-approve")
 	if err == nil || !strings.Contains(out, "Client error on launch") {
 		t.Errorf("apply: got %v, want an error with the activity's words\n%s", err, out)
-	}
-}
-
-// A provider whose Terraform was killed must end, and with it what it holds open: a pipe here, the lock of
-// an apply in life.
-func TestOrphanEnds(t *testing.T) {
-	program := terraform(t)
-	asked := make(chan struct{}, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the server sees the client go only when it has read all
-		asked <- struct{}{}
-		select {
-		case <-r.Context().Done():
-		case <-t.Context().Done():
-		}
-	}))
-	t.Cleanup(server.Close)
-	w := newWorkspace(t, program, server.URL)
-	w.config(`data "aws_caller_identity" "me" {}`)
-	w.init()
-	held, hold, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = held.Close() }()
-	cmd := exec.CommandContext(t.Context(), program, "plan", "-no-color")
-	cmd.Dir, cmd.Env, cmd.ExtraFiles = w.dir, w.env, []*os.File{hold}
-	if err := errors.Join(cmd.Start(), hold.Close()); err != nil {
-		t.Fatal(err)
-	}
-	<-asked
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
-	if err := held.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := held.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("20 s after Terraform was killed the provider is still there: %v", err)
 	}
 }
 

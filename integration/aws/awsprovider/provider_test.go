@@ -158,15 +158,20 @@ func TestPoll(t *testing.T) {
 
 func TestWaitOrphaned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		parent, start := 7, time.Now()
-		time.AfterFunc(time.Minute, func() { parent = 1 })
-		waitOrphaned(t.Context(), upgrade.SystemClock{}, func() int { return parent })
+		start := time.Now()
+		parent := func() int {
+			if time.Since(start) < time.Minute {
+				return 7
+			}
+			return 1
+		}
+		waitOrphaned(t.Context(), upgrade.SystemClock{}, parent)
 		if took := time.Since(start); took < time.Minute || took > time.Minute+time.Second {
 			t.Errorf("returned after %s, want right after the minute", took)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		waitOrphaned(ctx, upgrade.SystemClock{}, func() int { return parent })
+		waitOrphaned(ctx, upgrade.SystemClock{}, parent)
 	})
 }
 
