@@ -29,7 +29,8 @@ type Leases interface {
 	Heartbeat(ctx context.Context, worker string, lease time.Duration) error
 	// Nudged returns the worker's jobs that were woken while it holds them, each wake-up once.
 	Nudged(ctx context.Context, worker string) ([]upgrade.JobID, error)
-	// Retry gives a job back, to be tried again at the given world time. CodeStale: it was lost.
+	// Retry gives a job back, to be tried again at the given world time; zero: at once. CodeStale: it
+	// was lost.
 	Retry(ctx context.Context, job upgrade.Job, at time.Time) error
 	// Commit writes a step. CodeStale: the job was lost, or something moved since it was read.
 	Commit(ctx context.Context, job upgrade.Job, now time.Time, step upgrade.Step) error
@@ -116,6 +117,10 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) claimLoop(ctx, working context.Context) {
 	poll := time.NewTicker(e.Poll)
 	defer poll.Stop()
+	var moved <-chan struct{} // stays nil with a clock that moves by itself
+	if clock, ok := e.Clock.(interface{ Moved() <-chan struct{} }); ok {
+		moved = clock.Moved()
+	}
 	claims, nudges := outage{log: e.Log, what: "claim jobs"}, outage{log: e.Log, what: "look for wake-ups"}
 	for ctx.Err() == nil {
 		claims.note(ctx, e.claimDue(ctx, working))
@@ -124,6 +129,7 @@ func (e *Engine) claimLoop(ctx, working context.Context) {
 		case <-ctx.Done():
 		case <-e.Leases.Woken():
 		case <-e.freed:
+		case <-moved:
 		case <-poll.C:
 		}
 	}

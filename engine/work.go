@@ -116,7 +116,10 @@ func (w *Work) giveBack(ctx context.Context, err error) {
 	e.Log.LogAttrs(ctx, level, "job given back", slog.String("because", what), slog.String("job", string(w.Job.ID)),
 		slog.Int("attempt", w.Job.Attempt), slog.Duration("wait", wait), slog.Any("err", err))
 
-	at := e.Clock.Now().Add(wait)
+	var at time.Time
+	if wait > 0 {
+		at = e.Clock.Now().Add(wait)
+	}
 	// Until it is given back: heartbeats keep the lease, so a job that is only dropped would never run.
 	for again := pause; ; again = min(2*again, e.Lease) {
 		retryErr := w.retryOnce(ctx, at)

@@ -163,9 +163,11 @@ func (c *commit) release() error {
 		return nil
 	case upgrade.NextGo:
 	case upgrade.NextPark:
-		at = upgrade.Never
-		if !c.step.Next.At.IsZero() {
-			at = millisUp(c.step.Next.At)
+		switch wake := c.step.Next.At; {
+		case wake.IsZero():
+			at = upgrade.Never
+		case wake.After(c.now):
+			at = millisUp(wake)
 		}
 	case upgrade.NextEnd:
 		at, ended = upgrade.Never, 1

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -139,5 +140,42 @@ func TestClosedConnectionMayPass(t *testing.T) {
 	}
 	if s.fail("do it", nil) != nil {
 		t.Fatal("made an error of none")
+	}
+}
+
+// TestLeasesAloneDoNotWaitForTheDisk tells by a closed connection which one a commit takes.
+func TestLeasesAloneDoNotWaitForTheDisk(t *testing.T) {
+	s := openInside(t)
+	now := time.Now()
+	if err := s.Ensure(t.Context(), "periodic/x", now); err != nil {
+		t.Fatal(err)
+	}
+	job, _, err := s.Claim(t.Context(), "w", time.Minute, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.lease.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, step := range map[string]upgrade.Step{
+		"base":  {Bases: []upgrade.Base{{Stack: "s"}}},
+		"wake":  {Wake: []upgrade.JobID{"status/1"}},
+		"start": {Starts: []upgrade.Run{{ProjectID: 1, Stack: "s", Environment: "e", Tree: "t"}}},
+		"ref":   {Refs: []upgrade.RefState{{Key: upgrade.RefKey{Ref: "r"}}}},
+	} {
+		if err := s.Commit(t.Context(), job, now, step); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := s.Commit(t.Context(), job, now, upgrade.Step{Next: upgrade.Go()}); err == nil {
+		t.Error("giving a job back waits for the disk")
+	}
+}
+
+func TestCodeBody(t *testing.T) {
+	for body, want := range map[string]string{"": "text", "größe": "text", "a\x00b": "base64", "\xff": "base64"} {
+		if coding, _ := codeBody([]byte(body)); coding != want {
+			t.Errorf("%q is kept as %s, want %s", body, coding, want)
+		}
 	}
 }

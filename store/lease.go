@@ -72,8 +72,8 @@ func scanOne[T any](scan func(...any) error) (one T, err error) {
 	return one, err
 }
 
-// Retry gives the job back, to be tried once more at the given world time, or at once if it was woken
-// since the claim. Error: CodeStale if the lease was lost.
+// Retry gives the job back, to be tried once more at the given world time, or at once if that is zero or
+// the job was woken since the claim. Error: CodeStale if the lease was lost.
 func (s *Store) Retry(ctx context.Context, job upgrade.Job, at time.Time) error {
 	err := s.updateLeases(ctx, fmt.Sprintf("give back job %s", job.ID), func(t tx) error {
 		n, err := t.exec(ctx, `UPDATE jobs SET attempt = attempt + 1, owner = '', lease_until = 0, queued_at = {now},
@@ -133,11 +133,11 @@ func (s *Store) Ensure(ctx context.Context, id upgrade.JobID, at time.Time) erro
 		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("job %q is neither of kind status nor periodic", id)}
 	}
 	err := s.update(ctx, fmt.Sprintf("make job %s", id), func(t tx) error {
-		if err := makeJob(ctx, t, id, millisUp(at)); err != nil {
+		if err := makeJob(ctx, t, id, millis(at)); err != nil {
 			return err
 		}
 		_, err := t.exec(ctx, `UPDATE jobs SET ended = 0, attempt = 0, wake_at = $1, queued_at = {now} WHERE id = $2 AND ended <> 0`,
-			millisUp(at), string(id))
+			millis(at), string(id))
 		return err
 	})
 	if err == nil {

@@ -197,7 +197,10 @@ func testReleased(b *bench) {
 func testRetry(b *bench) {
 	t := b.t
 	b.deliver(t, "d")
-	for attempt := range 3 {
+	if err := b.Retry(t.Context(), b.take(t, "intake/d"), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for attempt := 1; attempt < 4; attempt++ {
 		job := b.take(t, "intake/d")
 		if job.Attempt != attempt {
 			t.Fatalf("attempt %d, want %d", job.Attempt, attempt)
@@ -284,6 +287,11 @@ func testEnsure(b *bench) {
 
 func testRoundUp(b *bench) {
 	t := b.t
+	b.now = b.now.Add(time.Microsecond)
+	b.ensure(t, "periodic/now", b.now)
+	for range 2 {
+		b.must(t, b.take(t, "periodic/now"), upgrade.Step{Next: upgrade.Park(b.now)}) // has come: due at this very instant
+	}
 	at := b.now.Add(10*time.Millisecond + time.Microsecond)
 	b.deliver(t, "d")
 	b.must(t, b.take(t, "intake/d"), upgrade.Step{Next: upgrade.Park(at)})

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -13,6 +14,7 @@ func listTests() map[string]func(*bench) {
 		"list_runs_by_page":         testRunPages,
 		"list_events_by_page":       testEventPages,
 		"list_deliveries_by_fate":   testDeliveryFilter,
+		"list_has_an_end":           testListEnd,
 		"list_answers_of_many_runs": testManyAnswers,
 		"ping":                      testPing,
 	}
@@ -140,6 +142,18 @@ func testDeliveryFilter(b *bench) {
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
+	}
+}
+
+func testListEnd(b *bench) {
+	t := b.t
+	var all sync.WaitGroup
+	for i := range 510 {
+		all.Go(func() { b.deliver(t, upgrade.DeliveryID(fmt.Sprint(i))) })
+	}
+	all.Wait()
+	if found, err := b.Deliveries(t.Context(), upgrade.DeliveryFilter{Limit: 100_000}); err != nil || len(found) != 500 {
+		t.Fatalf("listed %d (%v), want 500 at most", len(found), err)
 	}
 }
 

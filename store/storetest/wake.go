@@ -23,6 +23,7 @@ func wakeTests() map[string]func(*bench) {
 		"wake_of_nothing_signals":                testWakeNothing,
 		"phase_wakes_status_and_queued_runs":     testPhaseWakes,
 		"slot_freed_wakes_its_own_stack_first":   testOwnStackFirst,
+		"lost_apply_wakes_queued_runs":           testInterruptWakes,
 		"no_phase_wakes_nobody":                  testNoPhaseWakes,
 		"step_wakes_by_name":                     testStepWakes,
 		"ask_wakes_the_run":                      testAsk,
@@ -189,15 +190,29 @@ func testOwnStackFirst(b *bench) {
 	b.start(t, "a", "t3")
 	b.settle(t)
 	b.move(t, holder, upgrade.PhaseStopped)
+	pause(t, 5*time.Millisecond)
+	b.deliver(t, "later")
 	var got []upgrade.JobID
-	for range 4 {
+	for range 5 {
 		job, _ := b.claim(t)
 		got = append(got, job.ID)
 	}
 	slices.Sort(got[:3]) // the status job is among them
-	if want := []upgrade.JobID{"run/3", "run/4", "status/1", "run/2"}; !slices.Equal(got, want) {
+	if want := []upgrade.JobID{"run/3", "run/4", "status/1", "intake/later", "run/2"}; !slices.Equal(got, want) {
 		t.Fatalf("claimed %v, want %v", got, want)
 	}
+}
+
+// testInterruptWakes loses an apply: the run keeps its slot, but it is not live any more, which is what
+// younger upgrades on its other stacks wait for.
+func testInterruptWakes(b *bench) {
+	t := b.t
+	run := b.start(t, "a", "t0")
+	b.start(t, "b", "t1")
+	run = b.move(t, run, upgrade.PhasePreparing, upgrade.PhasePlanning, upgrade.PhaseJudging, upgrade.PhaseApplying)
+	b.settle(t)
+	b.move(t, run, upgrade.PhaseInterrupted)
+	b.wantDue(t, "run/2", "status/1")
 }
 
 func testNoPhaseWakes(b *bench) {
