@@ -189,7 +189,8 @@ var errGone = errors.New("the reader has gone")
 
 func (st *stream) write(text string) error {
 	rc := http.NewResponseController(st.c.Writer)
-	// The server's own WriteTimeout would cut the stream; this replaces it before each write.
+	// The server's own WriteTimeout would cut the stream; this replaces it before each write, so that a
+	// reader who is stuck does not hold the stream for ever either.
 	_ = rc.SetWriteDeadline(time.Now().Add(writePatience)) //nolint:forbidigo // a deadline of the network
 	if _, err := st.c.Writer.WriteString(text); err != nil {
 		return errGone

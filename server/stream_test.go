@@ -225,12 +225,12 @@ func TestJournalEnd(t *testing.T) {
 	}
 }
 
-// TestShutdownWithStreams: fifty open streams outlive the write timeout and end with the server, soon.
+// TestShutdownWithStreams: fifty open streams outlive the server's timeouts and end with the server, soon.
 func TestShutdownWithStreams(t *testing.T) {
 	w := fullWorld()
 	s := newSite(t, w)
 	server := httptest.NewUnstartedServer(s.Handler())
-	server.Config.WriteTimeout = 200 * time.Millisecond
+	server.Config.WriteTimeout, server.Config.ReadTimeout = 200*time.Millisecond, 200*time.Millisecond
 	server.Config.RegisterOnShutdown(s.EndStreams)
 	server.Start()
 	defer server.Close()
@@ -287,7 +287,7 @@ func openStream(ctx context.Context, server *httptest.Server, target string) (*b
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+managerToken)
-	resp, err := http.DefaultTransport.RoundTrip(req) //nolint:bodyclose // read to its end, which closes it
+	resp, err := server.Client().Do(req)
 	if err != nil {
 		return nil, err
 	}
