@@ -1,7 +1,6 @@
 package gates
 
 import (
-	"context"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -68,8 +67,3 @@ var (
 	_ Settings = LaunchSettings{}
 	_ Settings = VarnishSettings{}
 )
-
-// unavailable is a check that can never tell, because what it needs could not be built.
-func unavailable(err error) Check {
-	return func(context.Context, Input, *Recorder) error { return err }
-}

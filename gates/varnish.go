@@ -180,29 +180,22 @@ func rungText(rung probe.Rung, status int) string {
 
 // brokenWord is what a broken rung is marked with; the sentence stands in the gate's message.
 func brokenWord(class probe.Class, status int) string {
-	switch class {
-	case probe.ClassDNSMissing:
-		return "No such name"
-	case probe.ClassTCPRefused, probe.ClassDNSRefused:
-		return "Refused"
-	case probe.ClassDNSTimeout, probe.ClassTCPTimeout, probe.ClassTLSTimeout, probe.ClassHTTPFirstByte, probe.ClassHTTPBody:
-		return "No answer"
-	case probe.ClassNetUnreachable, probe.ClassHostUnreachable:
-		return "Unreachable"
-	case probe.ClassTLSWrongName, probe.ClassTLSUnknownCA, probe.ClassTLSExpired:
-		return "Wrong certificate"
-	case probe.ClassNotViaVarnish:
-		return "Not Varnish"
-	case probe.ClassWrongContent:
-		return "Wrong content"
-	case probe.ClassGuarded:
-		return "Not allowed"
-	default: // the other classes are told by the status, or not in two words
-		if status > 0 {
-			return strconv.Itoa(status)
-		}
-		return "Broken"
+	words := map[probe.Class]string{
+		probe.ClassDNSMissing: "No such name",
+		probe.ClassTCPRefused: "Refused", probe.ClassDNSRefused: "Refused",
+		probe.ClassDNSTimeout: "No answer", probe.ClassTCPTimeout: "No answer", probe.ClassTLSTimeout: "No answer",
+		probe.ClassHTTPFirstByte: "No answer", probe.ClassHTTPBody: "No answer",
+		probe.ClassNetUnreachable: "Unreachable", probe.ClassHostUnreachable: "Unreachable",
+		probe.ClassTLSWrongName: "Wrong certificate", probe.ClassTLSUnknownCA: "Wrong certificate", probe.ClassTLSExpired: "Wrong certificate",
+		probe.ClassNotViaVarnish: "Not Varnish", probe.ClassWrongContent: "Wrong content", probe.ClassGuarded: "Not allowed",
 	}
+	switch word, known := words[class]; {
+	case known:
+		return word
+	case status > 0: // the other classes are told by the status
+		return strconv.Itoa(status)
+	}
+	return "Broken"
 }
 
 func plural(n int, noun string) string {

@@ -72,7 +72,8 @@ func keyOf(result upgrade.Result) gateKey { return gateKey{result.Gate, result.E
 func (l *Lifecycle) ask(ctx context.Context, w *engine.Work, run *upgrade.Run, asked []gates.Gate, in gates.Input) error {
 	asking, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
-	watching.Go(func() { l.watchAsked(asking, w, run.ID, cancel) })
+	id := run.ID // run is written over while answers come
+	watching.Go(func() { l.watchAsked(asking, w, id, cancel) })
 	defer func() { cancel(nil); watching.Wait() }()
 	in.Run = *run
 	var failed error

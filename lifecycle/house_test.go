@@ -20,7 +20,7 @@ import (
 // and gates that live in memory.
 type house struct {
 	t         *testing.T
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // the test's own, for as long as the house stands
 	clock     *world.Clock
 	store     *store.Store
 	lifecycle *lifecycle.Lifecycle
@@ -84,7 +84,7 @@ func (h *house) open(stacks []upgrade.Stack) {
 		h.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Config{
-		Leases: db, Clock: h.clock, Log: log, Worker: "here", Handlers: l.Handlers(), Poll: time.Millisecond,
+		Leases: db, Clock: h.clock, Log: log, Worker: "here", Handlers: l.Handlers(),
 		Random: func() float64 { return 0.5 },
 	})
 	if err != nil {

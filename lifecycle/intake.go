@@ -4,11 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/forge"
 )
+
+// intakeLimit is for how long GitLab may refuse to tell what a delivery is about before that is what
+// came of the delivery.
+const intakeLimit = 24 * time.Hour
 
 // intake finds out what one delivery means. The delivery is only a hint (S7): what is true is read
 // from GitLab, and only then are runs created, joined or superseded.
@@ -22,6 +27,9 @@ func (l *Lifecycle) intake(ctx context.Context, w *engine.Work) (upgrade.Step, e
 	}
 	step, err := l.understand(ctx, delivery)
 	if err != nil {
+		if l.Clock.Now().Sub(delivery.ReceivedAt) < intakeLimit {
+			err = perhaps(err)
+		}
 		if upgrade.Transient(err) || ctx.Err() != nil || upgrade.CodeOf(err) == upgrade.CodeStale {
 			return upgrade.Step{}, err // the engine tries again: what was answered 2xx is never lost
 		}
@@ -45,7 +53,7 @@ func (l *Lifecycle) understand(ctx context.Context, delivery upgrade.Delivery) (
 	}
 	project, err := l.Forge.ProjectByID(ctx, hint.ProjectID)
 	if err != nil {
-		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound && len(l.stacksOf(hint.Project)) == 0 {
 			return fate(upgrade.FateIgnored, "GitLab does not know project %d, or the token may not see it", hint.ProjectID), nil
 		}
 		return upgrade.Step{}, fmt.Errorf("read project %d: %w", hint.ProjectID, err)

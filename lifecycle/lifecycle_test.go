@@ -305,7 +305,7 @@ func TestNewerTreeTakesOver(t *testing.T) {
 	h.deliver("two", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: second})
 	h.until(func() bool { return len(h.runs()) == 2 })
 	queued := h.run().ID
-	h.until(func() bool { return h.run().Reason != "" })
+	h.until(func() bool { return strings.Contains(h.run().Reason, "is using") })
 	if reason := h.run().Reason; !strings.Contains(reason, "run 1 is using staging") {
 		t.Errorf("the second run waits for %q", reason)
 	}

@@ -49,7 +49,7 @@ func (l *Lifecycle) logged(run upgrade.RunID, stage string, work func(io.Writer)
 	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 		return fmt.Errorf("make the log folder: %w", err)
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // made of a run number and a stage of ours
 	if err != nil {
 		return fmt.Errorf("open the %s log: %w", stage, err)
 	}

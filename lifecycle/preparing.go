@@ -19,6 +19,10 @@ import (
 // changes anything, so they may be interrupted; an apply never is.
 const prepareLimit = 30 * time.Minute
 
+// lastTry is how long a try may take that begins when the limit is over: time enough to be told why it
+// does not work.
+const lastTry = time.Minute
+
 // errTooLong is why preparing or planning was interrupted by its limit.
 var errTooLong = errors.New("it took too long")
 
@@ -28,9 +32,13 @@ func (l *Lifecycle) interruptible(ctx context.Context, w *engine.Work, run upgra
 	working, cancel := context.WithCancelCause(ctx)
 	var group sync.WaitGroup
 	end := l.Clock.Begin()
+	limit := run.Since.Add(prepareLimit)
+	if least := l.Clock.Now().Add(lastTry); limit.Before(least) {
+		limit = least
+	}
 	group.Go(func() {
 		defer end()
-		if l.Clock.Sleep(working, run.Since.Add(prepareLimit).Sub(l.Clock.Now())) == nil {
+		if l.Clock.Sleep(working, limit.Sub(l.Clock.Now())) == nil {
 			cancel(errTooLong)
 		}
 	})
@@ -63,7 +71,7 @@ func (l *Lifecycle) preparing(ctx context.Context, w *engine.Work, run upgrade.R
 	defer done()
 	version, err := l.checkout(ctx, run)
 	if err != nil {
-		return l.orFail(ctx, run, upgrade.CauseCheckout, err)
+		return l.orFail(ctx, run, upgrade.CauseCheckout, perhaps(err))
 	}
 	root, err := l.root(run, stack)
 	if err != nil {
@@ -118,6 +126,18 @@ func (l *Lifecycle) root(run upgrade.Run, stack upgrade.Stack) (plan.Root, error
 		Workspace: stack.Staging.Workspace, VarFiles: stack.Staging.VarFiles,
 		BackendConfig: stack.Staging.BackendConfig, Env: stack.Staging.Env,
 	}, nil
+}
+
+// perhaps turns a no of GitLab into an error that may pass, with the same words. What is asked for was
+// there when the run began: a token that is being replaced, a role that was taken away by mistake or a
+// proxy in between says 401, 403 or 404 for a while, and then no longer.
+func perhaps(err error) error {
+	switch upgrade.CodeOf(err) {
+	case upgrade.CodeUnauthorized, upgrade.CodeForbidden, upgrade.CodeNotFound, upgrade.CodeConflict:
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: upgrade.Public(err), Hint: upgrade.HintOf(err), Cause: err}
+	case upgrade.CodeUnavailable, upgrade.CodeLimited, upgrade.CodeBusy, upgrade.CodeInternal, upgrade.CodeInvalid, upgrade.CodeStale:
+	}
+	return err
 }
 
 // orFail decides what an error before the apply means: what may pass is tried again for a while, by

@@ -163,20 +163,17 @@ func (l *Lifecycle) moved(run upgrade.Run, who, why string) upgrade.Event {
 
 // entered says in the journal what a phase does; where the phase is news by itself, the headline does.
 func entered(run upgrade.Run) string {
-	switch run.Phase {
-	case upgrade.PhasePreparing:
-		return "The commit is checked out and Terraform initialised."
-	case upgrade.PhasePlanning:
-		return "Terraform plans."
-	case upgrade.PhaseJudging:
-		return "The plan is judged."
-	case upgrade.PhaseSettling:
-		return "The change settles."
-	case upgrade.PhaseChecking:
-		return "The gates are asked."
-	default: // what a person should know is told in the words of the page
-		return upgrade.Tell(run).Headline
+	words := map[upgrade.Phase]string{
+		upgrade.PhasePreparing: "The commit is checked out and Terraform initialised.",
+		upgrade.PhasePlanning:  "Terraform plans.",
+		upgrade.PhaseJudging:   "The plan is judged.",
+		upgrade.PhaseSettling:  "The change settles.",
+		upgrade.PhaseChecking:  "The gates are asked.",
 	}
+	if text, plain := words[run.Phase]; plain {
+		return text
+	}
+	return upgrade.Tell(run).Headline // what a person should know is told in the words of the page
 }
 
 func (l *Lifecycle) event(run upgrade.Run, kind upgrade.EventKind, who, text string) upgrade.Event {

@@ -50,11 +50,10 @@ func (e *Error) Unwrap() error { return e.Cause }
 // CodeOf returns the code of the first Error in err's chain; CodeUnavailable for a deadline that ran
 // out; else CodeInternal. It must not be called with nil.
 func CodeOf(err error) Code {
-	var e *Error
-	switch {
-	case errors.As(err, &e):
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
-	case errors.Is(err, context.DeadlineExceeded):
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
 		return CodeUnavailable
 	}
 	return CodeInternal
@@ -63,8 +62,7 @@ func CodeOf(err error) Code {
 // Public returns what may be shown of err: the message of the first Error in its chain, or a sentence
 // that discloses nothing.
 func Public(err error) string {
-	var e *Error
-	if errors.As(err, &e) && e.Msg != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e.Msg != "" {
 		return e.Msg
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -76,8 +74,8 @@ func Public(err error) string {
 // HintOf returns the hint of the first Error in err's chain that has one, else "".
 func HintOf(err error) string {
 	for err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
 			return ""
 		}
 		if e.Hint != "" {
@@ -101,8 +99,7 @@ func Transient(err error) bool {
 
 // RetryAfterOf returns how long the other side asked to wait, 0 if it did not say.
 func RetryAfterOf(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

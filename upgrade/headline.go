@@ -90,10 +90,10 @@ func failedKey(r Run) Key {
 		case CauseGateFailed, CauseGateUnknown, CauseNoGates, CauseAfter, CauseRelocked, CauseStopped, CauseSuperseded:
 		}
 	}
-	switch r.From {
-	case PhasePreparing:
+	if r.From == PhasePreparing {
 		return KeyCheckoutFailed
-	case PhasePlanning:
+	}
+	if r.From == PhasePlanning {
 		return KeyPlanFailed
 	}
 	return KeyApplyFailed

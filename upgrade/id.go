@@ -13,7 +13,7 @@ type RunID int64
 func (id RunID) String() string { return strconv.FormatInt(int64(id), 10) }
 
 // UpgradeID identifies an upgrade (a project and a tree) in the store.
-type UpgradeID int64
+type UpgradeID int64 //nolint:revive // ID alone would not say of what, beside RunID and DeliveryID
 
 // StackName is the configured name of a stack, such as "ecs-master".
 type StackName string

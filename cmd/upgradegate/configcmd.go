@@ -33,8 +33,7 @@ func configCommand(s streams) *cobra.Command {
 
 func checkConfig(s streams, file string) error {
 	c, err := config.Load(file, source())
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
 		if _, err := fmt.Fprintln(s.out, problems.Error()); err != nil {
 			return err
 		}

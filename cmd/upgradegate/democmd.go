@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -30,7 +29,7 @@ Stories: ` + strings.Join(demo.Names(), ", "),
 			}
 			o.Self, o.Version, o.Environ, o.Tool = self, versionText(), os.Environ(), os.Getenv("UPGRADEGATE_TERRAFORM")
 			o.Err = s.err
-			o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+			o.Log = slog.New(slog.DiscardHandler)
 			if verbose {
 				o.Log = logger(s, slog.LevelDebug)
 			}

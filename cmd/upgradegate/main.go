@@ -76,8 +76,7 @@ func report(w io.Writer, err error) int {
 		return exitOK
 	}
 	code := exitError
-	var coded *codeError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*codeError](err); ok {
 		code = coded.code
 	}
 	if text := err.Error(); text != "" {

@@ -9,7 +9,7 @@ import (
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
-var version = "" //nolint:gochecknoglobals // the linker can set only a package variable
+var version = ""
 
 func root(s streams) *cobra.Command {
 	cmd := &cobra.Command{

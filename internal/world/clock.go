@@ -12,6 +12,8 @@ import (
 
 // Clock is an upgrade.Clock that stands still until it is moved. It is moved only while nobody works.
 type Clock struct {
+	moved chan struct{}
+
 	mu       sync.Mutex // guards the fields below
 	now      time.Time
 	working  int
@@ -25,7 +27,11 @@ type sleeper struct {
 }
 
 // New returns a clock that stands at the given time.
-func New(now time.Time) *Clock { return &Clock{now: now} }
+func New(now time.Time) *Clock { return &Clock{now: now, moved: make(chan struct{}, 1)} }
+
+// Moved receives after MoveTo moved the clock, so that whoever looks for what is due looks again. It
+// holds one signal.
+func (c *Clock) Moved() <-chan struct{} { return c.moved }
 
 // Now returns the time at which the clock stands.
 func (c *Clock) Now() time.Time {
@@ -118,6 +124,10 @@ func (c *Clock) MoveTo(t time.Time) bool {
 		c.now = t
 	}
 	c.wakeLocked()
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
 	return true
 }
 

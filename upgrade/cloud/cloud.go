@@ -72,7 +72,7 @@ type Instance struct {
 }
 
 // Denied says which permission is missing; adapters put it into the cause chain of CodeForbidden.
-type Denied struct {
+type Denied struct { //nolint:errname // it is the refusal itself; the error around it is an upgrade.Error
 	Action  string // such as "autoscaling:CreateAutoScalingGroup"
 	Role    string // ARN of who was refused
 	Message string // AWS's own words

@@ -299,7 +299,7 @@ func (w *world) until(t *testing.T, commit upgrade.Commit, phase upgrade.Phase) 
 // phases reads from the journal how long the run was in each phase; the first counts from the push.
 func (w *world) phases(t *testing.T, run upgrade.RunID, pushed time.Time) map[string]time.Duration {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/api/v1/runs/%d/events?limit=500", w.gate.addr, run), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/api/v1/runs/%d/events?limit=100", w.gate.addr, run), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,6 +309,9 @@ func (w *world) phases(t *testing.T, run upgrade.RunID, pushed time.Time) map[st
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the journal: %s", resp.Status)
+	}
 	var page struct {
 		Items []struct {
 			At   time.Time

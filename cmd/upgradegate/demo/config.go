@@ -35,7 +35,7 @@ environments:
 	fmt.Fprintf(&b, "network: {allow: [%s]}\n", strings.Join(st.allowed(), ", "))
 	b.WriteString("stacks:\n")
 	for _, s := range chosen {
-		env := st.terraformEnv(s)
+		env := st.terraformEnv()
 		fmt.Fprintf(&b, `  - name: %s
     project: %s
     trigger: {push: staging}
@@ -93,8 +93,8 @@ func (st *stage) allowed() []string {
 func (st *stage) parse(text string) (*config.Config, error) {
 	secrets := map[string]string{
 		"DEMO_HUGO": hugoToken, "DEMO_GITLAB": st.bot.Token.Reveal(), "DEMO_WEBHOOK": webhookSecret, "DEMO_SIGNING": signingToken,
-		"DEMO_EXTERNAL": externalID.Reveal(), "DEMO_KEY": st.terraformEnv(story{})["AWS_ACCESS_KEY_ID"],
-		"DEMO_SECRET": st.terraformEnv(story{})["AWS_SECRET_ACCESS_KEY"],
+		"DEMO_EXTERNAL": externalID.Reveal(), "DEMO_KEY": st.terraformEnv()["AWS_ACCESS_KEY_ID"],
+		"DEMO_SECRET": st.terraformEnv()["AWS_SECRET_ACCESS_KEY"],
 	}
 	for _, site := range st.sites {
 		secrets["DEMO_BYPASS"] = site.Bypass.Value // the same for each

@@ -7,7 +7,7 @@ import (
 )
 
 //go:embed stack/*.tf
-var stackFiles embed.FS //nolint:gochecknoglobals // go:embed has no other form
+var stackFiles embed.FS
 
 // content is what a story's repository holds.
 type content struct {

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -73,8 +74,8 @@ func (st *stage) report(ctx context.Context, s story, from int) ([]ToldRun, erro
 		return nil, fmt.Errorf("read runs: %w", err)
 	}
 	told := make([]ToldRun, 0, len(runs))
-	for i := len(runs) - 1; i >= 0; i-- {
-		run, err := st.reportRun(ctx, runs[i], from)
+	for _, newest := range slices.Backward(runs) {
+		run, err := st.reportRun(ctx, newest, from)
 		if err != nil {
 			return nil, err
 		}

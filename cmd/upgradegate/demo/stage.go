@@ -60,6 +60,8 @@ const (
 )
 
 // hugoToken is who plays the release manager on the dashboard. It is good for this demo only.
+//
+//nolint:gosec // made up for a machine's own loopback
 const (
 	hugoToken     = "demo-hugo-release-manager"
 	webhookSecret = "demo-webhook-secret"
@@ -160,7 +162,7 @@ func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
 	if err != nil {
 		return err
 	}
-	if err := tools.applyByHand(ctx, s.name, files, st.terraformEnv(s)); err != nil {
+	if err := tools.applyByHand(ctx, s.name, files, st.terraformEnv()); err != nil {
 		return err
 	}
 	project, err := st.gitlab.AddProject(ctx, gitlabsim.ProjectSpec{
@@ -183,7 +185,7 @@ func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
 }
 
 // terraformEnv is what Terraform sees of the world besides its configuration.
-func (st *stage) terraformEnv(s story) map[string]string {
+func (st *stage) terraformEnv() map[string]string {
 	return map[string]string{
 		"AWS_ACCESS_KEY_ID": awssim.DefaultKeyID, "AWS_SECRET_ACCESS_KEY": awssim.DefaultSecret,
 		"AWS_ENDPOINT_URL": st.awsURL,
@@ -198,7 +200,7 @@ func (st *stage) buildService(ctx context.Context, chosen []story, tools *tools)
 	st.tool = tools.tool
 	st.service, err = service.New(ctx, service.Options{
 		Config: checked, Log: st.options.Log, Clock: st.clock, Self: st.options.Self, Environ: st.options.Environ,
-		Version: st.options.Version, Notice: st.notice(), Poll: flowEvery,
+		Version: st.options.Version, Notice: st.notice(),
 		Prober: func(gate upgrade.GateName) gates.Prober {
 			name := strings.TrimPrefix(string(gate), "site-")
 			if site, ok := st.sites[name]; ok {

@@ -71,7 +71,6 @@ type performance struct {
 	*stage
 	story  story
 	commit upgrade.Commit
-	run    upgrade.RunID
 }
 
 // play plays a story: somebody pushes, and everything else follows from that.

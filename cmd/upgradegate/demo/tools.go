@@ -30,7 +30,7 @@ func findTools(ctx context.Context, binary, cli, version, dir string) (*tools, e
 		if err != nil {
 			continue
 		}
-		out, err := exec.CommandContext(ctx, path, "version").Output()
+		out, err := exec.CommandContext(ctx, path, "version").Output() //nolint:gosec // the operator's own Terraform
 		if err != nil {
 			return nil, fmt.Errorf("ask %s for its version: %w", path, err)
 		}
@@ -71,7 +71,7 @@ func (t *tools) applyByHand(ctx context.Context, stack string, files, env map[st
 			return err
 		}
 	}
-	lock, err := os.ReadFile(filepath.Join(dir, ".terraform.lock.hcl"))
+	lock, err := os.ReadFile(filepath.Join(dir, ".terraform.lock.hcl")) //nolint:gosec // a folder of ours
 	if err != nil {
 		return fmt.Errorf("read the lock file: %w", err)
 	}
@@ -80,7 +80,7 @@ func (t *tools) applyByHand(ctx context.Context, stack string, files, env map[st
 }
 
 func (t *tools) run(ctx context.Context, dir string, args []string, env map[string]string) error {
-	cmd := exec.CommandContext(ctx, t.binary, args...)
+	cmd := exec.CommandContext(ctx, t.binary, args...) //nolint:gosec // the operator's own Terraform
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.dir, "TMPDIR=" + t.dir, "TF_CLI_CONFIG_FILE=" + t.cli, "TF_IN_AUTOMATION=1"}
 	for name, value := range env {

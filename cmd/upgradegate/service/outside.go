@@ -83,7 +83,7 @@ func (out *outside) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.Name, err)
 		}
-		gate.Gate.Check = check
+		gate.Check = check
 		out.gates = append(out.gates, gate.Gate)
 	}
 	return nil

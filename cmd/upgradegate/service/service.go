@@ -38,8 +38,7 @@ type Options struct {
 	// Environ is the service's own environment, of which Terraform sees an allow-list.
 	Environ []string
 	Version string
-	Notice  string        // a line for the board
-	Poll    time.Duration // between two looks for due work; 0: the engine's default
+	Notice  string // a line for the board
 	// Prober gives the prober of a gate; nil: one for all, from this host.
 	Prober func(gate upgrade.GateName) gates.Prober
 }
@@ -53,7 +52,6 @@ type Service struct {
 	lifecycle *lifecycle.Lifecycle
 	handler   http.Handler
 	shutdown  func()
-	warnings  []string
 }
 
 // drain is how long open requests may take when the service stops.
@@ -74,7 +72,7 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		}
 	}()
 	s = &Service{Store: db, log: o.Log}
-	outside, err := connect(o)
+	outside, err := connect(o) //nolint:contextcheck // asks Terraform for its version, within its own limit
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +86,12 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		return nil, err
 	}
 	s.engine, err = engine.New(engine.Config{
-		Leases: db, Clock: o.Clock, Log: o.Log, Worker: host + "/" + strconv.Itoa(os.Getpid()), Handlers: s.lifecycle.Handlers(), Poll: o.Poll,
+		Leases: db, Clock: o.Clock, Log: o.Log, Worker: host + "/" + strconv.Itoa(os.Getpid()), Handlers: s.lifecycle.Handlers(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s, s.serveHTTP(o)
+	return s, s.serveHTTP(o) //nolint:contextcheck // only requests have contexts
 }
 
 // serveHTTP wires pages, API and webhooks.
