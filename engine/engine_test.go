@@ -101,7 +101,7 @@ func TestParallelIsBounded(t *testing.T) {
 			mu.Lock()
 			most = max(most, now.Add(1))
 			mu.Unlock()
-			time.Sleep(time.Minute)
+			time.Sleep(59*time.Second + 500*time.Millisecond) // ends between two looks
 			now.Add(-1)
 			done.Add(1)
 			return upgrade.Step{Next: upgrade.End()}, nil
@@ -109,7 +109,7 @@ func TestParallelIsBounded(t *testing.T) {
 		for i := range 10 {
 			b.job(fmt.Sprint(i))
 		}
-		time.Sleep(4*time.Minute + time.Millisecond) // a place that is freed is taken at once
+		time.Sleep(4*59*time.Second + 4*500*time.Millisecond + time.Millisecond) // a place that is freed is taken at once
 		b.stop()
 		if most != 3 || done.Load() != 10 {
 			t.Fatalf("%d at once, %d done; want 3 and 10", most, done.Load())

@@ -146,6 +146,7 @@ func TestCommitThatFailsIsTriedInPlace(t *testing.T) {
 func TestDatabaseIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inside, most, lost := 0, 0, 0
+		var gone, told time.Time
 		b := run(t, func(ctx context.Context, _ *engine.Work) (upgrade.Step, error) {
 			inside++
 			most = max(most, inside)
@@ -156,6 +157,7 @@ func TestDatabaseIsGone(t *testing.T) {
 			case <-ctx.Done():
 				if errors.Is(context.Cause(ctx), engine.ErrLost) {
 					lost++
+					told = time.Now()
 				}
 				time.Sleep(5 * time.Second) // ends what it has begun
 				return upgrade.Step{}, errors.New("killed")
@@ -163,6 +165,7 @@ func TestDatabaseIsGone(t *testing.T) {
 		})
 		id := b.job("1")
 		time.Sleep(time.Minute)
+		gone = time.Now()
 		b.setFail(func(string) error { return errBroken })
 		time.Sleep(2 * time.Minute)
 		b.setFail(nil)
@@ -170,6 +173,9 @@ func TestDatabaseIsGone(t *testing.T) {
 		b.stop()
 		if lost != 1 || most != 1 || !b.jobs[id].over {
 			t.Fatalf("lost %d times, %d at once, ended %v; want 1, 1, true", lost, most, b.jobs[id].over)
+		}
+		if after := told.Sub(gone); after < 10*time.Second || after > 20*time.Second {
+			t.Errorf("told of the loss after %v, want about the length of a lease", after)
 		}
 		for message, want := range map[string]int{"store fails": 3, "store works again": 3} {
 			if got := b.log.count(message); got > want || got == 0 {
@@ -183,8 +189,8 @@ func TestDatabaseIsGone(t *testing.T) {
 // the job that it is still at work on.
 func TestLeaseLostUnnoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inside, most, calls := 0, 0, 0
-		b := run(t, func(ctx context.Context, _ *engine.Work) (upgrade.Step, error) {
+		inside, most, calls, nudges := 0, 0, 0, 0
+		b := run(t, func(ctx context.Context, w *engine.Work) (upgrade.Step, error) {
 			inside++
 			calls++
 			most = max(most, inside)
@@ -194,15 +200,25 @@ func TestLeaseLostUnnoticed(t *testing.T) {
 				time.Sleep(time.Minute)
 				return upgrade.Step{Next: upgrade.End()}, nil // by a ghost
 			}
+			for nudges < 1 { // the end of the first must not make the engine forget the second
+				select {
+				case <-w.Nudged():
+					nudges++
+				case <-ctx.Done():
+					return upgrade.Step{}, context.Cause(ctx)
+				}
+			}
 			return upgrade.Step{Next: upgrade.ParkUntilWoken()}, nil
 		})
 		id := b.job("1")
 		time.Sleep(time.Second)
 		b.see(func(l *leases) { l.jobs[id].until = time.Now() })
 		time.Sleep(10 * time.Minute)
+		b.wake(id)
+		time.Sleep(time.Minute)
 		b.stop()
-		if calls != 2 || most != 1 || b.jobs[id].over || !b.jobs[id].parked {
-			t.Fatalf("called %d times, %d at once; job %+v", calls, most, b.jobs[id])
+		if calls != 3 || most != 1 || nudges != 1 || b.jobs[id].over || !b.jobs[id].parked {
+			t.Fatalf("called %d times, %d at once, nudged %d times; job %+v", calls, most, nudges, b.jobs[id])
 		}
 	})
 }
