@@ -78,7 +78,7 @@ const (
 	ClassBackendStatus     Class = "backend_status"
 	ClassLoadBalancer      Class = "lb_5xx"
 	ClassWrongContent      Class = "wrong_backend"
-	ClassBypassNotHonoured Class = "bypass_not_honoured"
+	ClassBypassNotHonoured Class = "bypass_not_honoured" //nolint:gosec // no credential
 	ClassStale             Class = "stale_cache"
 )
 
