@@ -110,11 +110,14 @@ func (l *Lifecycle) answering(ctx context.Context, a arrival, stack upgrade.Stac
 	if len(runs) == 0 || runs[0].Phase == upgrade.PhaseSuperseded || runs[0].Phase == upgrade.PhaseStopped {
 		return upgrade.Run{}, false, nil
 	}
+	if runs[0].Phase.Live() {
+		return runs[0], true, nil // it is still on its way, or waits behind the other's apply
+	}
 	last, begun, err := l.Store.LastApply(ctx, stack.Name, stack.Staging.Environment)
 	if err != nil {
 		return upgrade.Run{}, false, fmt.Errorf("read the last apply of %s: %w", stack.Name, err)
 	}
-	if begun && last.Tree != a.tree && last.BegunAt.After(runs[0].CreatedAt) && runs[0].Applies > 0 {
+	if begun && last.Tree != a.tree && last.BegunAt.After(runs[0].CreatedAt) {
 		return upgrade.Run{}, false, nil // staging is no longer what that run tested: a revert is tested anew
 	}
 	return runs[0], true, nil

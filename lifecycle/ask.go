@@ -41,7 +41,7 @@ func may(request upgrade.Request, run upgrade.Run) error {
 			Hint: fmt.Sprintf("ask somebody with the role %s", needs),
 		}
 	}
-	if _, ok := target(run.Phase, request.Kind); !ok {
+	if _, ok := target(run, request.Kind); !ok {
 		return &upgrade.Error{
 			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("run %d is %s, so it cannot be asked to %s", run.ID, run.Phase, request.Kind),
 			Hint: "look at what the run says to do next",

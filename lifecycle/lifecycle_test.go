@@ -11,6 +11,7 @@ import (
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/lifecycle"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
@@ -421,6 +422,128 @@ func TestNewRefuses(t *testing.T) {
 			_, err := lifecycle.New(lifecycle.Config{Stacks: test.stacks})
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v, want an error that says %q", err, test.says)
+			}
+		})
+	}
+}
+
+// TestS1NeverApplied: asking for the gates again opens nothing for a run that never changed staging (S1).
+func TestS1NeverApplied(t *testing.T) {
+	first, second := edge(), edge()
+	second.Name, second.After = "after", []upgrade.StackName{"edge"}
+	h := newHouse(t, first, second)
+	h.gate.says(gates.Failf("no"))
+	h.push("staging", "new")
+	h.pass(10 * time.Minute)
+	h.gate.says(nil)
+	for _, run := range h.runs() {
+		if run.Stack != "after" {
+			continue
+		}
+		h.want(run.ID, upgrade.PhaseBlocked)
+		if run.Applies != 0 || run.Causes[0].Kind != upgrade.CauseAfter {
+			t.Fatalf("the second stack's run has %d applies and causes %v", run.Applies, run.Causes)
+		}
+		err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: run.ID, Kind: upgrade.RequestRecheck, By: hugo()})
+		if err == nil || upgrade.CodeOf(err) != upgrade.CodeConflict {
+			t.Errorf("asking for its gates: %v, want conflict", err)
+		}
+		h.pass(10 * time.Minute)
+		h.want(run.ID, upgrade.PhaseBlocked)
+	}
+}
+
+// TestS1SeveralStacks: production opens for an upgrade only when every stack that it touches is open (S1).
+func TestS1SeveralStacks(t *testing.T) {
+	first, second := edge(), edge()
+	second.Name = "other"
+	h := newHouse(t, first, second)
+	commit := h.push("staging", "new")
+	h.gitlab.fastForward("platform/edge", "main", commit)
+	h.deliver("main", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
+	h.gate.says(gates.Failf("no"))
+	h.pass(10 * time.Minute)
+	if len(h.runs()) != 2 {
+		t.Fatalf("%d runs, want one for each stack", len(h.runs()))
+	}
+	h.gate.says(nil)
+	ask := func(id upgrade.RunID) {
+		t.Helper()
+		if err := h.lifecycle.Ask(t.Context(), upgrade.Request{Run: id, Kind: upgrade.RequestRecheck, By: hugo()}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(2 * time.Minute)
+	}
+	ask(1)
+	run := h.want(1, upgrade.PhaseUnlocking)
+	if !strings.Contains(run.Reason, "run 2 of other is not open") || len(h.gitlab.said()) != 0 {
+		t.Errorf("one stack is open: reason %q, done %v", run.Reason, h.gitlab.said())
+	}
+	ask(2)
+	h.want(1, upgrade.PhaseUnlocked)
+	h.want(2, upgrade.PhaseUnlocked)
+	if acts := h.gitlab.said(); !slices.Equal(acts, []string{"play upgrade-gate of new"}) {
+		t.Errorf("done in GitLab: %v, want the shared job played once", acts)
+	}
+}
+
+// TestRevertIsTestedAnew: content that was tested before is tested again once something else was applied.
+func TestRevertIsTestedAnew(t *testing.T) {
+	h := newHouse(t)
+	h.push("staging", "one")
+	h.pass(10 * time.Minute)
+	h.push("staging", "two")
+	h.pass(10 * time.Minute)
+	h.push("staging", "one")
+	h.pass(10 * time.Minute)
+	run := h.run()
+	if len(h.runs()) != 3 || run.Attempt != 2 || run.Tree != treeOf("one") {
+		t.Fatalf("%d runs, the newest attempt %d of %s", len(h.runs()), run.Attempt, run.Tree.Short())
+	}
+	h.want(run.ID, upgrade.PhaseUnlocked)
+	if h.terraform.applied() != 3 {
+		t.Errorf("%d applies, want 3", h.terraform.applied())
+	}
+}
+
+// TestS13MergeRequest: a merge request starts a run only under all of its conditions, and says which
+// one is missing (S13).
+func TestS13MergeRequest(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(h *house, mr *forge.MergeRequest)
+		says string // "" starts a run
+	}{
+		{"all_hold", func(*house, *forge.MergeRequest) {}, ""},
+		{"draft", func(_ *house, mr *forge.MergeRequest) { mr.Draft = true }, "draft"},
+		{"fork", func(_ *house, mr *forge.MergeRequest) { mr.SourceProjectID = 9 }, "another project"},
+		{"no_pipeline", func(_ *house, mr *forge.MergeRequest) { mr.Pipeline = forge.Pipeline{} }, "no pipeline"},
+		{"pipeline_of_an_older_head", func(_ *house, mr *forge.MergeRequest) { mr.Pipeline.Commit = "old" }, "no pipeline"},
+		{"pipeline_failed", func(_ *house, mr *forge.MergeRequest) { mr.Pipeline.Status = "failed" }, "is failed"},
+		{"nobody_approved", func(h *house, _ *forge.MergeRequest) { h.gitlab.approvals[7] = nil }, "nobody has approved"},
+		{"author_approved", func(h *house, _ *forge.MergeRequest) { h.gitlab.approvals[7][0].UserID = 3 }, "nobody but its authors"},
+		{"co_author_approved", func(h *house, _ *forge.MergeRequest) { h.gitlab.approvals[7][0].FullName = "Co Author" }, "nobody but its authors"},
+		{"approved_an_older_version", func(h *house, _ *forge.MergeRequest) { h.gitlab.approvals[7][0].At = friday().Add(-time.Hour) }, "newest version"},
+		{"approved_at_no_time", func(h *house, _ *forge.MergeRequest) { h.gitlab.approvals[7][0].At = time.Time{} }, "newest version"},
+		{"conflict", func(h *house, _ *forge.MergeRequest) { h.gitlab.push("platform/edge", "main", "conflict") }, "conflicts with main"},
+		{"closed", func(_ *house, mr *forge.MergeRequest) { mr.State = "closed" }, "is closed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			head := h.gitlab.push("platform/edge", "feature", "new")
+			mr := forge.MergeRequest{
+				IID: 7, State: "opened", AuthorID: 3, SourceBranch: "feature", TargetBranch: "main", SourceProjectID: 1, TargetProjectID: 1,
+				Head: head, Pipeline: forge.Pipeline{ID: 100, Commit: head, Status: "success"},
+			}
+			h.gitlab.approvals[7] = []forge.Approval{{UserID: 4, Name: "rene", FullName: "Rene Reviewer", At: friday().Add(time.Hour)}}
+			test.set(h, &mr)
+			h.gitlab.merges = append(h.gitlab.merges, mr)
+			h.deliver("mr", upgrade.Hint{Kind: upgrade.HintMergeRequest, ProjectID: 1, MergeRequest: 7})
+			h.rest()
+			fate := h.fate("mr")
+			if started := len(h.runs()) > 0; started != (test.says == "") || !strings.Contains(fate.Reason, test.says) {
+				t.Errorf("%d runs, %s: %q; want it to say %q", len(h.runs()), fate.Fate, fate.Reason, test.says)
 			}
 		})
 	}

@@ -17,6 +17,9 @@ func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Ru
 	if err != nil {
 		return upgrade.Step{}, err
 	}
+	if err := l.tidy(run.ID); err != nil {
+		return upgrade.Step{}, err
+	}
 	if err := l.askEarly(ctx, w, &run, stack); err != nil {
 		if errors.Is(err, errAsked) {
 			return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it

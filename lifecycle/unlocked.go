@@ -23,14 +23,22 @@ func (l *Lifecycle) unlocked(ctx context.Context, run upgrade.Run) (upgrade.Step
 		step.Bases = []upgrade.Base{{Stack: run.Stack, Tree: run.Tree, Commit: run.Commit, At: promoted}}
 		return step, nil
 	}
-	if !production.Started {
+	var orders []upgrade.Order
+	var events []upgrade.Event
+	if !production.Started { // what has started cannot be taken back, and needs no further order
 		if step, changed, err := l.stillTrue(ctx, run); changed || err != nil {
 			return step, err
 		}
-	}
-	orders, events, err := l.deliver(ctx, run)
-	if err != nil {
-		return upgrade.Step{}, err
+		reason, err := l.othersOpen(ctx, run)
+		if err != nil {
+			return upgrade.Step{}, err
+		}
+		if reason != "" {
+			return l.relock(ctx, run, reason)
+		}
+		if orders, events, err = l.deliver(ctx, run); err != nil {
+			return upgrade.Step{}, err
+		}
 	}
 	step := upgrade.Step{Orders: orders, Events: events, Next: upgrade.Park(l.Clock.Now().Add(lookAgain))}
 	reason := run.Reason

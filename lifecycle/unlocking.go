@@ -60,42 +60,51 @@ func unlockedReason(orders []upgrade.Order) string {
 	return "Start the production job in GitLab."
 }
 
-// stillTrue asks S1 once more: the results are fresh, and nothing else was applied on this staging
-// stack since. If not, the step moves the run to where that leads.
+// stillTrue asks S1 once more of the run itself. If it no longer holds, the step locks the run again.
 func (l *Lifecycle) stillTrue(ctx context.Context, run upgrade.Run) (step upgrade.Step, changed bool, err error) {
-	last, known, err := l.Store.LastApply(ctx, run.Stack, run.Environment)
-	if err != nil {
-		return step, false, fmt.Errorf("read the last apply of %s: %w", run.Stack, err)
+	reason, err := l.falsified(ctx, run)
+	if err != nil || reason == "" {
+		return upgrade.Step{}, false, err
 	}
-	if known && last.Run != run.ID {
-		step, err = l.relock(ctx, run, fmt.Sprintf("run %d has changed %s since", last.Run, run.Environment))
-		return step, true, err
+	step, err = l.relock(ctx, run, reason)
+	return step, true, err
+}
+
+// falsified says why the run's pass no longer counts, "" if it does (S1): this very run made the last
+// apply on its staging stack, and it ended well; a watched ref leads to its tree; the answers of its
+// gates are fresh and still add up to a pass.
+func (l *Lifecycle) falsified(ctx context.Context, run upgrade.Run) (string, error) {
+	last, begun, err := l.Store.LastApply(ctx, run.Stack, run.Environment)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read the last apply of %s: %w", run.Stack, err)
+	case !begun || last.Run == run.ID && (last.State != upgrade.ApplyExited || !last.OK):
+		return "it was never applied to " + string(run.Environment) + " whole", nil
+	case last.Run != run.ID:
+		return fmt.Sprintf("run %d has changed %s since", last.Run, run.Environment), nil
 	}
 	wanted, err := l.wanted(ctx, run)
 	if err != nil {
-		return step, false, err
+		return "", err
 	}
 	if !wanted {
-		step, err = l.relock(ctx, run, "no watched branch leads to this content any more")
-		return step, true, err
+		return "no watched branch leads to this content any more", nil
 	}
 	results, err := l.Store.Results(ctx, run.ID)
 	if err != nil {
-		return step, false, fmt.Errorf("read results of run %d: %w", run.ID, err)
+		return "", fmt.Errorf("read results of run %d: %w", run.ID, err)
 	}
 	now := l.Clock.Now()
-	for _, result := range l.counting(run, results) {
-		if !result.Required || !result.Expired(now) {
-			continue
+	counted := l.counting(run, results)
+	for _, result := range counted {
+		if result.Required && result.Expired(now) {
+			return fmt.Sprintf("the answer of %s is older than %s", result.Gate, result.GoodFor), nil
 		}
-		step, err = l.relock(ctx, run, fmt.Sprintf("the answer of %s is older than %s", result.Gate, result.GoodFor))
-		return step, true, err
 	}
-	if verdict, causes := upgrade.Fold(l.counting(run, results)); verdict != upgrade.VerdictOpen {
-		step, err = l.relock(ctx, run, "its gates no longer add up to a pass: "+causes[0].Message)
-		return step, true, err
+	if verdict, causes := upgrade.Fold(counted); verdict != upgrade.VerdictOpen {
+		return "its gates no longer add up to a pass: " + causes[0].Message, nil
 	}
-	return step, false, nil
+	return "", nil
 }
 
 // wanted reports whether a watched ref leads to the run's tree, or it was head of the production branch.
@@ -135,15 +144,27 @@ func (l *Lifecycle) newestOf(ctx context.Context, run upgrade.Run) (map[upgrade.
 	return newest, nil
 }
 
-// othersOpen says which other stack of the upgrade is not open yet; "" if none.
+// othersOpen says which other stack of the upgrade is not open, or open on results that no longer
+// count; "" if none (S1).
 func (l *Lifecycle) othersOpen(ctx context.Context, run upgrade.Run) (string, error) {
 	newest, err := l.newestOf(ctx, run)
 	if err != nil {
 		return "", err
 	}
 	for _, name := range sortedKeys(newest) {
-		if other := newest[name]; name != run.Stack && !other.Phase.Opens() {
+		other := newest[name]
+		if name == run.Stack {
+			continue
+		}
+		if !other.Phase.Opens() {
 			return fmt.Sprintf("run %d of %s is not open yet", other.ID, name), nil
+		}
+		reason, err := l.falsified(ctx, other) // its own job will lock it again
+		if err != nil {
+			return "", err
+		}
+		if reason != "" {
+			return fmt.Sprintf("run %d of %s does not count: %s", other.ID, name, reason), nil
 		}
 	}
 	return "", nil

@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -15,7 +17,7 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 		return upgrade.Step{}, fmt.Errorf("read run %s: %w", w.Job.Subject, err)
 	}
 	if run.Phase.Final() {
-		return upgrade.Step{Next: upgrade.End()}, nil
+		return upgrade.Step{Next: upgrade.End()}, l.tidy(run.ID)
 	}
 	requests, err := l.Store.OpenRequests(ctx, run.ID)
 	if err != nil {
@@ -45,7 +47,9 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 		return l.unlocking(ctx, run)
 	case upgrade.PhaseUnlocked:
 		return l.unlocked(ctx, run)
-	case upgrade.PhaseAwaitingApproval, upgrade.PhaseBlocked, upgrade.PhaseRelocked, upgrade.PhaseInterrupted:
+	case upgrade.PhaseBlocked, upgrade.PhaseRelocked:
+		return upgrade.Step{Next: upgrade.ParkUntilWoken()}, l.tidy(run.ID) // a person's turn
+	case upgrade.PhaseAwaitingApproval, upgrade.PhaseInterrupted:
 		return upgrade.Step{Next: upgrade.ParkUntilWoken()}, nil // a person's turn
 	case upgrade.PhasePromoted, upgrade.PhaseFailed, upgrade.PhaseStopped, upgrade.PhaseSuperseded:
 		return upgrade.Step{Next: upgrade.End()}, nil
@@ -70,7 +74,7 @@ func (l *Lifecycle) answer(ctx context.Context, run upgrade.Run, requests []upgr
 		step.Runs = []upgrade.Run{next}
 		step.Events = append(step.Events, l.moved(next, request.By.Name, reasonOf(request)))
 		step.Orders, err = l.voided(ctx, run, next)
-		step.Next = goOn(next)
+		step.Next = upgrade.Go()
 		return step, true, err
 	}
 	step.Next = upgrade.Go()
@@ -79,7 +83,7 @@ func (l *Lifecycle) answer(ctx context.Context, run upgrade.Run, requests []upgr
 
 // grant returns the run as it is after the request, or false if the phase does not allow it.
 func (l *Lifecycle) grant(run upgrade.Run, request upgrade.Request) (upgrade.Run, bool) {
-	to, ok := target(run.Phase, request.Kind)
+	to, ok := target(run, request.Kind)
 	if !ok {
 		return run, false
 	}
@@ -108,8 +112,9 @@ func (l *Lifecycle) grant(run upgrade.Run, request upgrade.Request) (upgrade.Run
 }
 
 // target returns the phase that a request leads to.
-func target(from upgrade.Phase, kind upgrade.RequestKind) (upgrade.Phase, bool) {
+func target(run upgrade.Run, kind upgrade.RequestKind) (upgrade.Phase, bool) {
 	var to upgrade.Phase
+	from := run.Phase
 	switch kind {
 	case upgrade.RequestStop:
 		to = upgrade.PhaseStopped
@@ -121,6 +126,9 @@ func target(from upgrade.Phase, kind upgrade.RequestKind) (upgrade.Phase, bool) 
 		to = upgrade.PhaseChecking
 		if from == upgrade.PhaseSettling || from == upgrade.PhaseUnlocking {
 			return to, false // that way exists, but not for a person
+		}
+		if run.Applies == 0 {
+			return to, false // staging was never changed by it: there is nothing to check
 		}
 	}
 	return to, from.CanFollow(to)
@@ -186,7 +194,7 @@ func (l *Lifecycle) event(run upgrade.Run, kind upgrade.EventKind, who, text str
 // to is the step that moves the run and does nothing else.
 func (l *Lifecycle) to(run upgrade.Run, phase upgrade.Phase) upgrade.Step {
 	next := l.move(run, phase)
-	return upgrade.Step{Runs: []upgrade.Run{next}, Events: []upgrade.Event{l.moved(next, "", "")}, Next: goOn(next)}
+	return upgrade.Step{Runs: []upgrade.Run{next}, Events: []upgrade.Event{l.moved(next, "", "")}, Next: upgrade.Go()}
 }
 
 // ended is the step that moves the run to a phase in which it is closed for a cause.
@@ -206,11 +214,15 @@ func (l *Lifecycle) waits(run upgrade.Run, reason string, next upgrade.Next) upg
 	return step
 }
 
-func goOn(run upgrade.Run) upgrade.Next {
-	if run.Phase.Final() {
-		return upgrade.End()
+// tidy removes what a run needs no more once its apply has ended or will never come: the checkout, and
+// the plan file, which may hold secrets. Logs and the plan's summary stay.
+func (l *Lifecycle) tidy(run upgrade.RunID) error {
+	for _, name := range []string{l.checkoutDir(run), filepath.Join(l.folder(run), "plan.tfplan")} {
+		if err := os.RemoveAll(name); err != nil {
+			return fmt.Errorf("tidy up after run %d: %w", run, err)
+		}
 	}
-	return upgrade.Go()
+	return nil
 }
 
 // voided returns the run's undelivered orders as void, if the run was open and is no longer.
