@@ -78,7 +78,11 @@ func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
 		rec.Fact("Broken", "%d of %d", len(broken), len(all))
 		return FailBrief(brief, "%s", strings.Join(broken, "; "))
 	}
-	rec.Passed("all %s answer through Varnish and the backend", plural(len(v.paths), "path"))
+	if len(v.paths) == 1 {
+		rec.Passed("%s answers through Varnish and from the backend", v.paths[0].URL)
+		return nil
+	}
+	rec.Passed("all %d paths answer through Varnish and from the backend", len(v.paths))
 	return nil
 }
 
@@ -196,11 +200,4 @@ func brokenWord(class probe.Class, status int) string {
 		return strconv.Itoa(status)
 	}
 	return "Broken"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
 }

@@ -68,7 +68,7 @@ func TestVarnish(t *testing.T) {
 		says   string
 		asked  int
 	}{
-		{"whole", &fakeProber{answers: [][]probe.Ladder{whole}}, upgrade.OutcomePassed, "through Varnish and the backend", 1},
+		{"whole", &fakeProber{answers: [][]probe.Ladder{whole}}, upgrade.OutcomePassed, "through Varnish and from the backend", 1},
 		{"broken_three_times", &fakeProber{answers: [][]probe.Ladder{broken}}, upgrade.OutcomeFailed, "TCP 80 does not answer", 3},
 		{"a_blip", &fakeProber{answers: [][]probe.Ladder{broken, whole}}, upgrade.OutcomePassed, "", 2},
 		{"one_address_of_two", &fakeProber{answers: [][]probe.Ladder{{ladder(""), ladder(probe.LayerVarnish)}}}, upgrade.OutcomeFailed, "Varnish 80", 3},

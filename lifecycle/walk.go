@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -209,7 +210,7 @@ func (l *Lifecycle) waits(run upgrade.Run, reason string, next upgrade.Next) upg
 	if run.Reason != reason {
 		run.Reason = reason
 		step.Runs = []upgrade.Run{run}
-		step.Events = []upgrade.Event{l.event(run, upgrade.EventWaiting, "", reason+".")}
+		step.Events = []upgrade.Event{l.event(run, upgrade.EventWaiting, "", strings.ToUpper(reason[:1])+reason[1:]+".")}
 	}
 	return step
 }
