@@ -31,14 +31,14 @@ func (t *Terraform) Apply(ctx context.Context, root plan.Root, attempt plan.Atte
 	if err != nil {
 		return plan.Ended{}, err
 	}
-	err = t.start(root, attempt, lock)
+	gone, err := t.start(root, attempt, lock)
 	if errClose := lock.Close(); err == nil && errClose != nil {
 		err = fmt.Errorf("let go of the lock: %w", errClose)
 	}
 	if err != nil {
 		return plan.Ended{}, err
 	}
-	ended, found, err := t.Adopt(ctx, attempt, tick)
+	ended, found, err := t.follow(ctx, attempt, tick, gone)
 	switch {
 	case err != nil:
 		return plan.Ended{}, err
@@ -56,34 +56,35 @@ func (t *Terraform) Apply(ctx context.Context, root plan.Root, attempt plan.Atte
 	}
 }
 
-// start writes the order and starts the shim, which inherits the lock.
-func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) error {
+// start writes the order and starts the shim, which inherits the lock. gone is closed when the shim has
+// ended.
+func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) (gone <-chan struct{}, err error) {
 	w, err := t.workplace(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if w.shortTmp { // the shim makes its own, which outlives us
 		w.close()
 		w.tmp = filepath.Join(root.Data, "tmp")
 	}
 	if err := os.MkdirAll(attempt.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder of the apply: %w", err)
+		return nil, fmt.Errorf("make the folder of the apply: %w", err)
 	}
 	if err := w.account.own(attempt.Dir); err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range []string{FileStarted, FileResult} {
 		begun, err := exists(attempt.Dir, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if begun {
-			return &upgrade.Error{Code: upgrade.CodeConflict, Msg: "this apply was begun before, and no plan is applied twice", Hint: "plan again"}
+			return nil, &upgrade.Error{Code: upgrade.CodeConflict, Msg: "this apply was begun before, and no plan is applied twice", Hint: "plan again"}
 		}
 	}
 	env, err := t.environ(w, root.Env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	order := Order{
 		Binary: t.binary, Tool: attempt.Tool, Dir: root.Dir, Plan: attempt.File, PlanDigest: attempt.FileDigest,
@@ -92,20 +93,20 @@ func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) e
 		Env:  slices.Sorted(maps.Keys(env)), Secrets: secretNames(root.Env),
 	}
 	if err := WriteJSON(attempt.Dir, FileOrder, order, false); err != nil {
-		return err
+		return nil, err
 	}
 	for _, path := range []string{filepath.Join(attempt.Dir, FileOrder), attempt.File} {
 		if err := w.account.own(path); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	return t.startShim(attempt, env, lock)
 }
 
-func (t *Terraform) startShim(attempt plan.Attempt, env map[string]string, lock *os.File) error {
+func (t *Terraform) startShim(attempt plan.Attempt, env map[string]string, lock *os.File) (gone <-chan struct{}, err error) {
 	log, err := OpenLog(attempt.Dir, FileShimLog)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	// No context and no Pdeathsig: it is meant to outlive us.
@@ -115,10 +116,14 @@ func (t *Terraform) startShim(attempt plan.Attempt, env map[string]string, lock 
 	cmd.ExtraFiles = []*os.File{lock} // descriptor 3, inherited by Terraform, providers and provisioners
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: t.user.credential()}
 	if err := cmd.Start(); err != nil {
-		return &upgrade.Error{Code: upgrade.CodeInternal, Msg: "the apply could not be started", Hint: "nothing was changed", Cause: err}
+		return nil, &upgrade.Error{Code: upgrade.CodeInternal, Msg: "the apply could not be started", Hint: "nothing was changed", Cause: err}
 	}
-	go func() { _ = cmd.Wait() }() // so that it is no zombie if it ends before we do; the result is a file
-	return nil
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // so that it is no zombie if it ends before we do; the result is a file
+	}()
+	return ended, nil
 }
 
 // Adopt waits for an attempt that this or an earlier process started, handing each event since its
@@ -126,13 +131,18 @@ func (t *Terraform) startShim(attempt plan.Attempt, env map[string]string, lock 
 // When ctx ends first, it returns the context's cause and the apply goes on. Error: CodeConflict when
 // the shim refused the attempt: see Apply.
 func (t *Terraform) Adopt(ctx context.Context, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, plan.Found, error) {
+	return t.follow(ctx, attempt, tick, nil)
+}
+
+// follow is Adopt, which looks at once when gone is closed; nil: nobody knows when the shim ends.
+func (t *Terraform) follow(ctx context.Context, attempt plan.Attempt, tick func(plan.Tick), gone <-chan struct{}) (plan.Ended, plan.Found, error) {
 	if err := checkAttempt(attempt); err != nil {
 		return plan.Ended{}, "", err
 	}
 	lock := t.lockPath(attempt.Stack, attempt.Environment)
 	events := &follower{terraform: t, path: filepath.Join(attempt.Dir, FileEvents), tick: tick, story: Story{Total: attempt.Total}}
 	defer events.close()
-	err := poll(ctx, glance, 0, func() (bool, error) {
+	err := poll(ctx, glance, 0, gone, func() (bool, error) {
 		// First the end, then the events: those that came before the end are all there.
 		over, err := exists(attempt.Dir, FileResult)
 		if err == nil && !over {

@@ -99,6 +99,11 @@ func (t *Terraform) workspace(ctx context.Context, w *workplace, tf *tfexec.Terr
 	if want == "" {
 		want = "default"
 	}
+	// Which one is selected is kept in a file of TF_DATA_DIR. Without it the default is, as long as
+	// TF_WORKSPACE says nothing, which environ does not let through: nobody need be asked.
+	if _, err := os.Stat(filepath.Join(w.tfData, "environment")); want == "default" && os.IsNotExist(err) {
+		return nil
+	}
 	// Asked first, because a backend without workspaces, such as the http one of GitLab's own states,
 	// refuses to list them.
 	tf.SetStdout(io.Discard)

@@ -31,7 +31,7 @@ func takeLock(ctx context.Context, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = poll(ctx, 10*time.Millisecond, 200, func() (bool, error) { return flock(file, syscall.LOCK_EX) })
+	err = poll(ctx, 10*time.Millisecond, 200, nil, func() (bool, error) { return flock(file, syscall.LOCK_EX) })
 	switch {
 	case err == nil:
 		return file, nil
@@ -84,7 +84,8 @@ var errStillHeld = errors.New("still held")
 
 // poll calls try until it reports true, at most times times (0: without end), and waits every in
 // between: real time, whatever the clock of the world says, since it waits for the operating system.
-func poll(ctx context.Context, every time.Duration, times int, try func() (bool, error)) error {
+// When early, which may be nil, is closed, it does not wait for the rest of the turn.
+func poll(ctx context.Context, every time.Duration, times int, early <-chan struct{}, try func() (bool, error)) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
@@ -100,6 +101,8 @@ func poll(ctx context.Context, every time.Duration, times int, try func() (bool,
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-early:
+			early = nil
 		case <-ticker.C:
 		}
 	}
@@ -121,7 +124,7 @@ func (t *Terraform) lockInit(ctx context.Context) (unlock func(), err error) {
 		release()
 		return nil, err
 	}
-	if err := poll(ctx, glance, 0, func() (bool, error) { return flock(file, syscall.LOCK_EX) }); err != nil {
+	if err := poll(ctx, glance, 0, nil, func() (bool, error) { return flock(file, syscall.LOCK_EX) }); err != nil {
 		_ = file.Close()
 		release()
 		return nil, err

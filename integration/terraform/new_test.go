@@ -140,6 +140,50 @@ esac`)
 	}
 }
 
+// Each process of Terraform that a run starts costs it a part of a second: none is started for what is known.
+func TestDefaultWorkspaceIsAskedForOnlyIfOneWasSelected(t *testing.T) {
+	dir := t.TempDir()
+	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `echo $1 >> `+dir+`/log
+if [ "$1" = workspace ]; then echo default; fi`)
+	for _, tt := range []struct{ name, selected, want string }{
+		{"never", "", "init\n"}, {"before", "staging", "init\nworkspace\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStack(t, binary, "")
+			if tt.selected != "" {
+				data := filepath.Join(s.root.Data, "terraform")
+				if err := os.MkdirAll(data, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(data, "environment"), []byte(tt.selected), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Remove(dir + "/log"); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			s.init()
+			if got, err := os.ReadFile(dir + "/log"); err != nil || string(got) != tt.want {
+				t.Errorf("the commands are %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestPlanNamesTheToolThatMadeIt(t *testing.T) {
+	dir := t.TempDir()
+	const body = `if [ "$1" = plan ]; then for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; exit 2; fi`
+	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", body)
+	s := newStack(t, binary, "")
+	if got := s.plan().Tool; got != "terraform 1.5.7" {
+		t.Errorf("the plan was made by %q", got)
+	}
+	fake(t, dir+"/terraform", "OpenTofu v1.12.6", body) // somebody replaces it while the service runs
+	if got := s.plan().Tool; got != "tofu 1.12.6" {
+		t.Errorf("after the tool was replaced the plan was made by %q", got)
+	}
+}
+
 func TestVariablesThatAStackMayNotSet(t *testing.T) {
 	s := newStack(t, fake(t, t.TempDir()+"/terraform", "Terraform v1.5.7", ""), "")
 	for _, name := range []string{
@@ -208,7 +252,6 @@ func TestTMPDIRIsShortAndEmptied(t *testing.T) {
 	dir := t.TempDir()
 	binary := fake(t, dir+"/terraform", "Terraform v1.5.7", `echo "$TMPDIR" >> `+dir+`/tmp; touch "$TMPDIR/plugin123"
 case $1 in
-workspace) echo default ;;
 plan) for a in "$@"; do case $a in -out=*) echo plan > "${a#-out=}" ;; esac; done; exit 2 ;;
 esac`)
 	s := newStack(t, binary, "")
@@ -232,8 +275,8 @@ esac`)
 			t.Errorf("%s was not removed", tmp)
 		}
 	}
-	if n := strings.Count(string(raw), "/tmp/upgradegate-"); n != 4 {
-		t.Errorf("got %d of 4 commands with a TMPDIR elsewhere: %s", n, raw)
+	if n := strings.Count(string(raw), "/tmp/upgradegate-"); n != 3 {
+		t.Errorf("got %d of 3 commands with a TMPDIR elsewhere: %s", n, raw)
 	}
 }
 

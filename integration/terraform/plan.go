@@ -38,17 +38,16 @@ func (t *Terraform) plan(ctx context.Context, root plan.Root, log io.Writer, opt
 	if err != nil {
 		return plan.Planned{}, err
 	}
-	name, version, err := t.Tool(ctx)
-	if err != nil {
-		return plan.Planned{}, err
-	}
-	planned := plan.Planned{File: filepath.Join(root.Data, planFile), Tool: name + " " + version}
+	planned := plan.Planned{File: filepath.Join(root.Data, planFile)}
 	if err := os.Remove(planned.File); err != nil && !os.IsNotExist(err) {
 		return plan.Planned{}, fmt.Errorf("remove the plan before: %w", err)
 	}
 	var stderr tail
 	tf, err := t.tool(ctx, w, root.Env, io.Discard, io.MultiWriter(out, &stderr))
 	if err != nil {
+		return plan.Planned{}, err
+	}
+	if planned.Tool, err = t.whichTool(ctx, tf); err != nil {
 		return plan.Planned{}, err
 	}
 	options = append(options, tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String()))

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/terraform-exec/tfexec"
+
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -64,6 +66,9 @@ type Terraform struct {
 	base     map[string]string // the part of Environ that is passed on
 	user     *account          // nil: no switching
 	initTurn chan struct{}     // holds a value while an init runs
+
+	name string      // of the tool, as New found it
+	file os.FileInfo // of the binary, then
 }
 
 // account is the user that Terraform runs as.
@@ -121,7 +126,10 @@ func (t *Terraform) find() error {
 			err = recentEnough(tool, version)
 		}
 		if err == nil {
-			t.binary = path
+			t.file, err = os.Stat(path)
+		}
+		if err == nil {
+			t.binary, t.name = path, tool
 			return nil
 		}
 		tried = append(tried, fmt.Sprintf("%s: %v", path, err))
@@ -204,6 +212,21 @@ func (t *Terraform) Tool(ctx context.Context) (name, version string, err error) 
 		return "", "", &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: t.binary + " cannot be used", Hint: howToGet, Cause: err}
 	}
 	return name, version, nil
+}
+
+// whichTool returns what Tool does, as one word after the other, of the binary that tf has asked for its
+// version already. The name is asked for only if the binary is another file than New found.
+func (t *Terraform) whichTool(ctx context.Context, tf *tfexec.Terraform) (string, error) {
+	now, err := os.Stat(t.binary)
+	if err == nil && os.SameFile(now, t.file) && now.Size() == t.file.Size() && now.ModTime().Equal(t.file.ModTime()) {
+		version, _, err := tf.Version(ctx, false)
+		if err != nil {
+			return "", fmt.Errorf("ask %s for its version: %w", t.binary, err)
+		}
+		return t.name + " " + version.String(), nil
+	}
+	name, version, err := t.Tool(ctx)
+	return name + " " + version, err
 }
 
 // account settles who Terraform runs as.
