@@ -26,6 +26,7 @@ resource "aws_kms_grant" "autoscaling" {
 // Two configurations that ask for the same grant by name hold one grant between them; the one that lets
 // go of it takes it from the other.
 func TestGrantInTwoStates(t *testing.T) {
+	t.Parallel()
 	sim, url := newCloud(t)
 	program := terraform(t)
 	first, second := newWorkspace(t, program, url), newWorkspace(t, program, url)
@@ -58,6 +59,7 @@ func TestGrantInTwoStates(t *testing.T) {
 }
 
 func TestKeyAndGroupChangeInPlace(t *testing.T) {
+	t.Parallel()
 	sim, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	const before = `
@@ -111,6 +113,7 @@ resource "aws_security_group" "g" {
 }
 
 func TestImport(t *testing.T) {
+	t.Parallel()
 	_, url := newCloud(t)
 	program := terraform(t)
 	w := newWorkspace(t, program, url)
@@ -144,6 +147,7 @@ func flat(out string) string {
 }
 
 func TestWordsOfAWS(t *testing.T) {
+	t.Parallel()
 	_, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	w.config(`
@@ -183,6 +187,7 @@ data "aws_ami" "anybodys" {
 }
 
 func TestWrongConfigurations(t *testing.T) {
+	t.Parallel()
 	w := newWorkspace(t, terraform(t), "http://127.0.0.1:1")
 	w.config(`
 resource "aws_kms_grant" "operation" {
@@ -238,6 +243,7 @@ resource "aws_launch_template" "blocks" {
 // A launch that fails for want of a grant is Cancelled by default, which is waited out; one that AWS
 // calls Failed ends the apply with AWS's words.
 func TestFailedLaunchEndsTheWait(t *testing.T) {
+	t.Parallel()
 	sim, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	w.config(replace(t, cluster, `wait_for_capacity_timeout = "0"`, `wait_for_capacity_timeout = "1m"`))
@@ -250,6 +256,7 @@ func TestFailedLaunchEndsTheWait(t *testing.T) {
 }
 
 func TestOddArguments(t *testing.T) {
+	t.Parallel()
 	sim, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	const text = `

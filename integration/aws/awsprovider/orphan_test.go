@@ -17,6 +17,7 @@ import (
 // an apply in life. One that is in a call ends anyway, of the broken pipe that it logs to; this one has
 // nothing to do, because a shell keeps Terraform busy.
 func TestOrphanEnds(t *testing.T) {
+	t.Parallel()
 	program := terraform(t)
 	asked := make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

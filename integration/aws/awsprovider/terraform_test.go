@@ -112,8 +112,12 @@ func replace(t *testing.T, text, old, now string) string {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"terraform", "tofu"} {
-		t.Run(name, func(t *testing.T) { testCluster(t, program(t, name)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCluster(t, program(t, name))
+		})
 	}
 }
 
@@ -275,6 +279,7 @@ func side(n int) string {
 }
 
 func TestPlans(t *testing.T) {
+	t.Parallel()
 	_, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	w.config(side(0))
@@ -326,6 +331,7 @@ func TestPlans(t *testing.T) {
 }
 
 func TestRemovedGrantIsRevoked(t *testing.T) {
+	t.Parallel()
 	sim, url := newCloud(t)
 	w := newWorkspace(t, terraform(t), url)
 	from, to := strings.Index(cluster, `resource "aws_kms_key"`), strings.Index(cluster, `resource "aws_security_group"`)
