@@ -77,6 +77,9 @@ func (l *Lifecycle) keepPlan(run upgrade.RunID, summary plan.Summary) error {
 	if err != nil {
 		return fmt.Errorf("encode the plan: %w", err)
 	}
+	if l.Mask != nil { // it stays when the plan file is gone
+		data = []byte(l.Mask(string(data)))
+	}
 	if err := os.WriteFile(l.planFile(run), data, 0o600); err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
