@@ -77,7 +77,7 @@ type house struct {
 	bot, priya, hugo gitlabsim.User
 
 	service *service.Service // of serve
-	waiting atomic.Int32     // waits, during which world time may jump
+	waiting *atomic.Int32    // waits, during which world time may jump
 	log     *logBuffer
 }
 
@@ -133,7 +133,7 @@ func newHouse(t *testing.T, s setup) *house {
 	dir, err := os.MkdirTemp("/tmp", "ugt") //nolint:usetesting // see above
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
-	h := &house{T: t, setup: s, dir: dir, clock: upgrade.SystemClock{}, log: &logBuffer{}}
+	h := &house{T: t, setup: s, dir: dir, clock: upgrade.SystemClock{}, log: &logBuffer{}, waiting: &atomic.Int32{}}
 	if !s.real {
 		h.world = world.New(time.Now())
 		h.clock = h.world
@@ -159,6 +159,13 @@ func check(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// in is the house within a subtest.
+func (h *house) in(t *testing.T) *house {
+	inner := *h
+	inner.T = t
+	return &inner
 }
 
 func (h *house) path(names ...string) string {
