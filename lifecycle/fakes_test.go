@@ -350,6 +350,8 @@ type fakeTerraform struct {
 	hangs   chan struct{} // not nil: the next plan closes it and hangs until its context ends
 	found   plan.Found    // what Adopt finds
 	stopped int
+	refuse  int // how many applies are refused before their first change
+	plans   int
 }
 
 func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) error {
@@ -368,8 +370,9 @@ func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (
 		<-ctx.Done()
 		return plan.Planned{}, context.Cause(ctx)
 	}
+	f.plans++
 	file := filepath.Join(root.Data, "plan.tfplan")
-	sum := sha256.Sum256([]byte(file))
+	sum := sha256.Sum256(fmt.Append(nil, file, f.plans)) // each plan is another file
 	return plan.Planned{File: file, FileDigest: hex.EncodeToString(sum[:]), Tool: "terraform 1.11.4"}, f.planErr
 }
 
@@ -380,8 +383,12 @@ func (f *fakeTerraform) Show(context.Context, plan.Root, plan.Planned) (plan.Sum
 func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, error) {
 	f.mu.Lock()
 	f.applies = append(f.applies, attempt)
-	hold, ended := f.hold, f.ended
+	hold, ended, refused := f.hold, f.ended, f.refuse > 0
+	f.refuse--
 	f.mu.Unlock()
+	if refused {
+		return plan.Ended{}, &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the plan file is not the one that was judged"}
+	}
 	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
 	if hold != nil {
 		select {

@@ -548,3 +548,33 @@ func TestS13MergeRequest(t *testing.T) {
 		})
 	}
 }
+
+// TestS2RefusedPlanIsMadeAgain: a plan that is not what was judged is not applied; another one is made and
+// judged, but not for ever (S2).
+func TestS2RefusedPlanIsMadeAgain(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		refuse int
+		phase  upgrade.Phase
+		plans  int
+	}{{"once", 1, upgrade.PhaseSettling, 2}, {"again_and_again", 9, upgrade.PhaseFailed, 3}} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.terraform.refuse = test.refuse
+			h.push("staging", "new")
+			run := h.want(h.run().ID, test.phase)
+			if h.terraform.plans != test.plans {
+				t.Errorf("%d plans were made, want %d", h.terraform.plans, test.plans)
+			}
+			applies, err := h.store.Applies(t.Context(), run.ID)
+			if err != nil || len(applies) != test.plans {
+				t.Fatalf("%d applies are kept (%v), want %d", len(applies), err, test.plans)
+			}
+			for i, apply := range applies {
+				if apply.State != upgrade.ApplyExited || apply.OK != (i == test.plans-1 && test.phase == upgrade.PhaseSettling) {
+					t.Errorf("apply %d is %s, ok %v", apply.N, apply.State, apply.OK)
+				}
+			}
+		})
+	}
+}
