@@ -218,7 +218,7 @@ func (w *world) config(log io.Writer) Config {
 			{upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager, GitLabUser: 17}, managerToken},
 		},
 		PublicURL: "https://gate.example.org", GitLabURL: "https://gitlab.example.org",
-		Clock: fixedClock{at: fakeNow()}, Version: "1.4.0", Log: slog.New(slog.NewTextHandler(log, nil)),
+		Clock: fixedClock{at: fakeNow()}, Version: "1.4.0", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
 

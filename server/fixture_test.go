@@ -73,7 +73,7 @@ func blockedResults() []upgrade.Result {
 			Run: 481, Gate: "launch", Kind: "instance-launch", Stage: upgrade.StageAfter, Environment: "staging", Round: 1, Required: true, TouchesLive: true,
 			Outcome: upgrade.OutcomeFailed, Message: "The test instance failed after 41 s, before it was running", StartedAt: at("08:49:26"), Took: 58 * time.Second,
 			Evidence: upgrade.Evidence{
-				Facts: []upgrade.Fact{{Name: "Test instance", Value: "i-0c41d9e7a2b6f3058"}, {Name: "Removed", Value: "08:50:24, nothing left behind"}},
+				Facts: []upgrade.Fact{{Name: "Test instance", Value: "i-0c41d9e7a2b6f3058"}, {Name: "Removed", Value: "08:50:24, nothing left behind"}, {Name: "Likely cause", Value: "the service-linked role may not use the KMS key of the image"}, {Name: "Role", Value: "arn:aws:iam::111111111111:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"}},
 				Spans: []upgrade.Span{
 					{Name: "Request", From: at("08:49:26"), To: at("08:49:28")},
 					{Name: "Instance created", From: at("08:49:28"), To: at("08:49:33")},

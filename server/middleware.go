@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -71,7 +72,11 @@ func (s *Server) watch(c *gin.Context) {
 				who = p.Name
 			}
 		}
-		s.log.InfoContext(c.Request.Context(), "request served", "method", c.Request.Method, "path", c.Request.URL.Path,
+		level := slog.LevelDebug
+		if code >= http.StatusBadRequest {
+			level = slog.LevelInfo
+		}
+		s.log.Log(c.Request.Context(), level, "request served", "method", c.Request.Method, "path", c.Request.URL.Path,
 			"status", code, "bytes", c.Writer.Size(), "took", took, "who", who, "request_id", requestID(c))
 	}()
 	c.Next()

@@ -98,7 +98,7 @@ func auditOf(d runData) auditView {
 		case upgrade.EventCreated, upgrade.EventAnswer, upgrade.EventPhase, upgrade.EventWaiting, upgrade.EventApply,
 			upgrade.EventOrder, upgrade.EventStatus, upgrade.EventRequest, upgrade.EventRetry, upgrade.EventNote:
 		}
-		row := auditRow{When: d.words.stamp(e.At), Text: e.Text}
+		row := auditRow{When: d.words.stamp(e.At), Text: upperFirst(e.Text)}
 		if e.Who != "" && e.Who != upgrade.ByRule().Name {
 			row.Who = e.Who
 		}

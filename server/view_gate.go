@@ -27,6 +27,7 @@ type gateView struct {
 	Took     string
 	Open     bool
 	Warnings []string
+	Causes   []factView
 	Facts    []factView
 	Timeline *timelineView
 	Ladders  []ladderView
@@ -36,7 +37,10 @@ type gateView struct {
 	Foot     []reasonView
 }
 
-type factView struct{ Name, Value string }
+type factView struct {
+	Name, Value string
+	Mono        bool // an identifier
+}
 
 type tableView struct {
 	Title   string
@@ -151,7 +155,11 @@ func gate(d runData, r upgrade.Result) gateView {
 	soften(&g, d, r)
 	e := r.Evidence
 	for _, f := range e.Facts {
-		g.Facts = append(g.Facts, factView(f))
+		if f.Name == "Cause" || f.Name == "Likely cause" { // proof and guess keep their own names
+			g.Causes = append(g.Causes, factView{Name: f.Name, Value: stop(f.Value)})
+			continue
+		}
+		g.Facts = append(g.Facts, factView{Name: f.Name, Value: f.Value, Mono: len(f.Value) > 24 && !strings.Contains(f.Value, " ")})
 	}
 	g.Timeline = timeline(e.Spans, r)
 	for _, t := range e.Tables {
