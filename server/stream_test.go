@@ -287,7 +287,7 @@ func openStream(ctx context.Context, server *httptest.Server, target string) (*b
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+managerToken)
-	resp, err := server.Client().Do(req)
+	resp, err := server.Client().Do(req) //nolint:bodyclose // read to its end, which closes it
 	if err != nil {
 		return nil, err
 	}
