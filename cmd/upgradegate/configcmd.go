@@ -28,7 +28,7 @@ func configCommand(s streams) *cobra.Command {
 			},
 		},
 	)
-	return cmd
+	return group(cmd)
 }
 
 func checkConfig(s streams, file string) error {
@@ -37,7 +37,11 @@ func checkConfig(s streams, file string) error {
 		if _, err := fmt.Fprintln(s.out, problems.Error()); err != nil {
 			return err
 		}
-		return usage(fmt.Errorf("%s has %d mistakes", file, len(problems)))
+		noun := "mistakes"
+		if len(problems) == 1 {
+			noun = "mistake"
+		}
+		return usage(fmt.Errorf("%s has %d %s", file, len(problems), noun))
 	}
 	if err != nil {
 		return usage(err)

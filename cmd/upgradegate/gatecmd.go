@@ -38,7 +38,7 @@ func gateCommand(s streams) *cobra.Command {
 	ask.Flags().StringVarP(&file, "config", "c", "upgradegate.yaml", "the operator's file")
 	ask.Flags().BoolVar(&asJSON, "json", false, "print the results with their evidence")
 	cmd.AddCommand(ask)
-	return cmd
+	return group(cmd)
 }
 
 func printResults(s streams, results []upgrade.Result, asJSON bool) error {

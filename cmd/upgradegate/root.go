@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -31,6 +33,27 @@ pass unlocks the production pipeline.
 		return usage(fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath()))
 	})
 	cmd.AddCommand(serveCommand(s), demoCommand(s), configCommand(s), runCommand(s), gateCommand(s), simCommand(s), versionCommand(s))
+	return group(cmd)
+}
+
+// group makes a command that only has others refuse what it does not have: by itself Cobra would print
+// the help and call that success. Without a word it still prints the help.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args, cmd.DisableFlagsInUseLine = cobra.ArbitraryArgs, true
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		unknown := &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("there is no command %q", cmd.CommandPath()+" "+args[0]),
+			Hint: fmt.Sprintf("see `%s --help`", cmd.CommandPath()),
+		}
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			unknown.Hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+		}
+		return usage(unknown)
+	}
 	return cmd
 }
 

@@ -42,7 +42,7 @@ func runCommand(s streams) *cobra.Command {
 	cmd.AddCommand(r.list(), r.show(),
 		r.ask("stop RUN", "Stop a run", "stop"),
 		r.ask("retry RUN", "Run the gates of a run again; staging is not changed", "retry"))
-	return cmd
+	return group(cmd)
 }
 
 func (r *remote) list() *cobra.Command {

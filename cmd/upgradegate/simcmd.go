@@ -40,7 +40,7 @@ in GITLAB_WEBHOOK_SECRET.`,
 			RunE: func(cmd *cobra.Command, _ []string) error { return simAWS(cmd.Context(), s, listen, log()) },
 		},
 	)
-	return cmd
+	return group(cmd)
 }
 
 // simRole can be assumed in the simulated AWS.
