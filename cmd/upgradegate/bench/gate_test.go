@@ -25,7 +25,7 @@ type gate struct {
 	gitlab *gitlabsim.Server
 	bot    upgrade.Secret
 	stack  string // the stack's project and staging, in YAML
-	cli    string // Terraform's own configuration file
+	cli    string // what the file says of Terraform besides its binary
 }
 
 // serve starts `upgradegate serve` with an empty database in dir. The one gate of its one stack asks a page
@@ -45,7 +45,7 @@ func (g gate) serve(t *testing.T, dir string) *program {
 database: %[2]q
 data: %[3]q
 gitlab: {url: %[4]q, token: {env: BENCH_BOT}, webhook: {secret_token: {env: BENCH_HOOK}, signing_token: {env: BENCH_SIGNING}}}
-terraform: {binary: %[5]q, cli_config: %[6]q}
+terraform: {binary: %[5]q%[6]s}
 network: {allow: ["127.0.0.1/32:%[7]s"]}
 environments: {staging: {}, production: {}}
 stacks:
@@ -93,6 +93,6 @@ func example(t *testing.T, dir string) (*program, gitlabsim.Seeded) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gate{gitlab: gitlab, bot: seeded.Bot.Token, stack: "project: " + seeded.Project.Path + "\n    staging: {}", cli: ""}
+	g := gate{gitlab: gitlab, bot: seeded.Bot.Token, stack: "project: " + seeded.Project.Path + "\n    staging: {}"}
 	return g.serve(t, dir), seeded
 }

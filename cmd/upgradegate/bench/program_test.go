@@ -40,9 +40,14 @@ func start(t *testing.T, dir, name, addr string, command []string, env map[strin
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // a signal ends it, else its log says why
+	}()
 	t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait() // a signal ends it
+		<-ended
 		_ = log.Close()
 		if said, err := os.ReadFile(path); err == nil && t.Failed() {
 			t.Logf("%s said, at the end:\n%s", name, said[max(0, len(said)-4000):])
@@ -50,6 +55,11 @@ func start(t *testing.T, dir, name, addr string, command []string, env map[strin
 	})
 	p := &program{addr: addr, pid: cmd.Process.Pid}
 	await(t, name+" to be ready", func() bool {
+		select {
+		case <-ended:
+			t.Fatalf("%s ended before it was ready", name)
+		default:
+		}
 		resp, err := http.Get("http://" + addr + "/readyz")
 		if err != nil {
 			return false

@@ -157,7 +157,7 @@ func (w *world) buildGitLab(t *testing.T) gate {
 	stack := fmt.Sprintf(`project: platform/bench
     staging: {backend_config: {path: %q}, env: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: {env: BENCH_SECRET}, AWS_ENDPOINT_URL: %q}}`,
 		w.state("bench"), awssim.DefaultKeyID, w.aws)
-	return gate{gitlab: w.gitlab, bot: bot.Token, stack: stack, cli: w.cli}
+	return gate{gitlab: w.gitlab, bot: bot.Token, stack: stack, cli: fmt.Sprintf(", cli_config: %q", w.cli)}
 }
 
 // files returns the demo's stack, by path.
