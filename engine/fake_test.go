@@ -190,7 +190,9 @@ func (l *leases) Commit(_ context.Context, job upgrade.Job, now time.Time, step 
 			held.wake = step.Next.At
 		}
 	}
-	l.signalLocked()
+	if !held.over { // the end of a job makes nothing due
+		l.signalLocked()
+	}
 	return nil
 }
 

@@ -100,3 +100,27 @@ func BenchmarkStep(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkClaimFromMany claims one of ten thousand jobs that are due, as after a flood of deliveries.
+func BenchmarkClaimFromMany(b *testing.B) {
+	s := openBench(b)
+	var all sync.WaitGroup
+	for i := range 10_000 {
+		all.Go(func() {
+			if _, err := s.Deliver(b.Context(), upgrade.Delivery{ID: upgrade.DeliveryID(fmt.Sprint(i))}); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	now := time.Now()
+	for b.Loop() {
+		job, ok, err := s.Claim(b.Context(), "w", time.Hour, now)
+		if err != nil || !ok {
+			b.Fatal(ok, err)
+		}
+		if err := s.Commit(b.Context(), job, now, upgrade.Step{Next: upgrade.Go()}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

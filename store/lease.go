@@ -23,11 +23,18 @@ func (s *Store) Claim(ctx context.Context, worker string, lease time.Duration, n
 	if worker == "" {
 		return upgrade.Job{}, false, errors.New("claim a job: the worker has no name")
 	}
-	const query = `UPDATE jobs SET owner = $1, lease_until = {now} + $2, fence = fence + 1, told = wakes
-		WHERE id = (
-			SELECT id FROM jobs WHERE ended = 0 AND wake_at <= $3 AND lease_until < {now}
-			ORDER BY queued_at, number LIMIT 1 {skip})
-		RETURNING id, kind, subject, attempt, fence, wakes`
+	// Two ways, so that neither has to sort more than a few: those due at once lie in the index in their
+	// order, and of those whose time has come there are never many.
+	const (
+		oldest = ` AND ended = 0 AND lease_until < {now} ORDER BY queued_at, number LIMIT 1 {skip}`
+		query  = `UPDATE jobs SET owner = $1, lease_until = {now} + $2, fence = fence + 1, told = wakes
+			WHERE id = (SELECT id FROM (
+				SELECT * FROM (SELECT id, queued_at, number FROM jobs WHERE wake_at = 0` + oldest + `) AS woken
+				UNION ALL
+				SELECT * FROM (SELECT id, queued_at, number FROM jobs WHERE wake_at > 0 AND wake_at <= $3` + oldest + `) AS timed
+			) AS due ORDER BY queued_at, number LIMIT 1)
+			RETURNING id, kind, subject, attempt, fence, wakes`
+	)
 	err = s.updateLeases(ctx, "claim a job", func(t tx) error {
 		return t.row(ctx, query, worker, lease.Milliseconds(), millis(now)).
 			Scan(&job.ID, &job.Kind, &job.Subject, &job.Attempt, &job.Fence, &job.Wakes)

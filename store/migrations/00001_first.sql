@@ -165,7 +165,7 @@ CREATE TABLE jobs (
   owner       TEXT NOT NULL,
   lease_until BIGINT NOT NULL
 );
-CREATE INDEX jobs_due ON jobs (wake_at) WHERE ended = 0;
+CREATE INDEX jobs_due ON jobs (wake_at, queued_at, number) WHERE ended = 0;
 CREATE INDEX jobs_owner ON jobs (owner) WHERE owner <> '';
 
 CREATE TABLE events (

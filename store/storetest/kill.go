@@ -47,7 +47,7 @@ func deliverForEver(t *testing.T, url string) {
 // there, each with its job.
 func testKill(t *testing.T, url string) {
 	t.Helper()
-	const rounds, each = 3, 400
+	const rounds, each = 3, 200
 	var promised []string
 	for range rounds {
 		promised = append(promised, killAfter(t, url, each)...)
