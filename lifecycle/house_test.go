@@ -74,7 +74,7 @@ func (h *house) open(stacks []upgrade.Stack) {
 	}
 	launch := gates.Gate{
 		Name: "launch", Kind: gates.KindLaunch, Stage: upgrade.StageAfter, Environment: "staging", Required: true,
-		TouchesLive: true, Settle: 5 * time.Minute, GoodFor: 2 * time.Hour, Deadline: 10 * time.Minute, Check: h.gate.check,
+		TouchesLive: true, Settle: 5 * time.Minute, GoodFor: 20 * time.Minute, Deadline: 10 * time.Minute, Check: h.gate.check,
 	}
 	l, err := lifecycle.New(lifecycle.Config{
 		Stacks: stacks, Gates: []gates.Gate{launch}, Store: db, Forge: h.gitlab, Git: h.gitlab, Terraform: h.terraform,

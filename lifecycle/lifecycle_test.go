@@ -68,7 +68,7 @@ func TestS5NothingOpensWithoutAPass(t *testing.T) {
 			commit := h.push("staging", "new")
 			h.gitlab.fastForward("platform/edge", "main", commit)
 			h.deliver("main", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
-			h.pass(30 * time.Minute)
+			h.pass(16 * time.Minute)
 			run := h.want(h.run().ID, upgrade.PhaseBlocked)
 			if told := upgrade.Tell(run); told.Key != test.key {
 				t.Errorf("told as %s (%q), want %s", told.Key, told.Headline, test.key)
@@ -322,7 +322,7 @@ func TestNewerTreeTakesOver(t *testing.T) {
 	h.terraform.hold = nil
 	h.terraform.mu.Unlock()
 	close(hold)
-	h.pass(time.Hour)
+	h.pass(12 * time.Minute)
 	if h.terraform.applied() != 2 {
 		t.Errorf("%d applies, want those of the first and the third commit", h.terraform.applied())
 	}
@@ -388,9 +388,9 @@ func TestS1Expires(t *testing.T) {
 	h.pass(6 * time.Minute)
 	id := h.run().ID
 	h.want(id, upgrade.PhaseUnlocked)
-	h.pass(2*time.Hour + time.Minute)
+	h.pass(21 * time.Minute)
 	run := h.want(id, upgrade.PhaseRelocked)
-	if !strings.Contains(upgrade.Tell(run).Headline, "older than 2h") {
+	if !strings.Contains(upgrade.Tell(run).Headline, "older than 20m") {
 		t.Errorf("told as %q", upgrade.Tell(run).Headline)
 	}
 	orders, err := h.store.Orders(t.Context(), run.Upgrade)
@@ -434,7 +434,7 @@ func TestS1NeverApplied(t *testing.T) {
 	h := newHouse(t, first, second)
 	h.gate.says(gates.Failf("no"))
 	h.push("staging", "new")
-	h.pass(10 * time.Minute)
+	h.pass(7 * time.Minute)
 	h.gate.says(nil)
 	for _, run := range h.runs() {
 		if run.Stack != "after" {
@@ -448,7 +448,7 @@ func TestS1NeverApplied(t *testing.T) {
 		if err == nil || upgrade.CodeOf(err) != upgrade.CodeConflict {
 			t.Errorf("asking for its gates: %v, want conflict", err)
 		}
-		h.pass(10 * time.Minute)
+		h.pass(7 * time.Minute)
 		h.want(run.ID, upgrade.PhaseBlocked)
 	}
 }
@@ -462,7 +462,7 @@ func TestS1SeveralStacks(t *testing.T) {
 	h.gitlab.fastForward("platform/edge", "main", commit)
 	h.deliver("main", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
 	h.gate.says(gates.Failf("no"))
-	h.pass(10 * time.Minute)
+	h.pass(7 * time.Minute)
 	if len(h.runs()) != 2 {
 		t.Fatalf("%d runs, want one for each stack", len(h.runs()))
 	}
@@ -491,11 +491,11 @@ func TestS1SeveralStacks(t *testing.T) {
 func TestRevertIsTestedAnew(t *testing.T) {
 	h := newHouse(t)
 	h.push("staging", "one")
-	h.pass(10 * time.Minute)
+	h.pass(7 * time.Minute)
 	h.push("staging", "two")
-	h.pass(10 * time.Minute)
+	h.pass(7 * time.Minute)
 	h.push("staging", "one")
-	h.pass(10 * time.Minute)
+	h.pass(7 * time.Minute)
 	run := h.run()
 	if len(h.runs()) != 3 || run.Attempt != 2 || run.Tree != treeOf("one") {
 		t.Fatalf("%d runs, the newest attempt %d of %s", len(h.runs()), run.Attempt, run.Tree.Short())
