@@ -15,16 +15,16 @@ import (
 func faults() map[string]gitlabsim.Fault {
 	all := map[string]gitlabsim.Fault{
 		"unauthorized": {Status: http.StatusUnauthorized},
-		"forbidden":    {Status: http.StatusForbidden},
 		"not_found":    {Status: http.StatusNotFound},
 		"conflict":     {Status: http.StatusConflict},
 		"limited":      {Status: http.StatusTooManyRequests, RetryAfter: 90 * time.Second},
 		"broken":       {Status: http.StatusInternalServerError},
 		"cut":          {Kind: gitlabsim.FaultCut},
-		"half":         {Kind: gitlabsim.FaultHalf},
 		"done_and_cut": {Kind: gitlabsim.FaultCut, After: true},
 	}
 	if soak() {
+		all["forbidden"] = gitlabsim.Fault{Status: http.StatusForbidden}
+		all["half"] = gitlabsim.Fault{Kind: gitlabsim.FaultHalf}
 		all["hang"] = gitlabsim.Fault{Kind: gitlabsim.FaultHang} // 20 s of real time for each request
 	}
 	return all

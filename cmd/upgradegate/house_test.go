@@ -43,7 +43,7 @@ const (
 )
 
 // patience bounds each wait for something, in real time.
-const patience = 90 * time.Second
+const patience = 2 * time.Minute
 
 // setup says in what a house differs from the plain one.
 type setup struct {
@@ -519,7 +519,7 @@ func eventually(t testing.TB, is func() string) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	look := time.NewTicker(10 * time.Millisecond)
+	look := time.NewTicker(25 * time.Millisecond)
 	defer look.Stop()
 	for {
 		said := is()
