@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -154,15 +155,16 @@ func newHouse(t *testing.T, s setup) *house {
 	return h
 }
 
-func check(t testing.TB, err error) {
-	t.Helper()
+func check(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // in is the house within a subtest.
 func (h *house) in(t *testing.T) *house {
+	t.Helper()
 	inner := *h
 	inner.T = t
 	return &inner
@@ -260,9 +262,7 @@ func (h *house) openGitLab() {
 	h.priya = h.gitlab.AddUser(gitlabsim.User{Username: "priya"})
 	h.hugo = h.gitlab.AddUser(gitlabsim.User{Username: "hugo"})
 	files := h.stack("0")
-	for name, text := range h.files {
-		files[name] = text
-	}
+	maps.Copy(files, h.files)
 	ci := h.ci
 	if ci == nil {
 		ci = gitlabsim.ProductionCI("main", "upgrade-gate", time.Second)
@@ -515,8 +515,8 @@ func (h *house) until(is func() string) {
 }
 
 // eventually is until without world time.
-func eventually(t testing.TB, is func() string) {
-	t.Helper()
+func eventually(tb testing.TB, is func() string) {
+	tb.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	look := time.NewTicker(25 * time.Millisecond)
@@ -529,7 +529,7 @@ func eventually(t testing.TB, is func() string) {
 		select {
 		case <-look.C:
 		case <-deadline.C:
-			t.Fatalf("after %s: %s", patience, said)
+			tb.Fatalf("after %s: %s", patience, said)
 		}
 	}
 }

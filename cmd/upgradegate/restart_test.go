@@ -66,10 +66,10 @@ func (p *process) kill() {
 }
 
 // terminate asks the process to end, and waits.
-func (p *process) terminate(t testing.TB) {
-	t.Helper()
-	check(t, p.Process.Signal(syscall.SIGTERM))
-	eventually(t, func() string {
+func (p *process) terminate(tb testing.TB) {
+	tb.Helper()
+	check(tb, p.Process.Signal(syscall.SIGTERM))
+	eventually(tb, func() string {
 		select {
 		case <-p.ended:
 			return ""
@@ -294,10 +294,10 @@ func (h *house) processes() []int {
 
 func soak() bool { return os.Getenv("UPGRADEGATE_SOAK") != "" }
 
-func processesOf(t testing.TB, dir string) []int {
-	t.Helper()
+func processesOf(tb testing.TB, dir string) []int {
+	tb.Helper()
 	entries, err := os.ReadDir("/proc")
-	check(t, err)
+	check(tb, err)
 	var pids []int
 	for _, entry := range entries {
 		line, err := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
