@@ -51,6 +51,22 @@ func TestTheWholeWay(t *testing.T) {
 	}
 }
 
+// TestSecondPipeline: a further production pipeline of the same content is opened too, while the pass
+// still counts.
+func TestSecondPipeline(t *testing.T) {
+	h := newHouse(t)
+	commit := h.push("staging", "new")
+	h.pass(6 * time.Minute)
+	for range 2 {
+		h.gitlab.fastForward("platform/edge", "main", commit)
+		h.deliver(h.clock.Now().String(), upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "main", After: commit})
+		h.pass(2 * time.Minute)
+	}
+	if acts := h.gitlab.said(); len(acts) != 2 {
+		t.Errorf("done in GitLab: %v, want the held job of both pipelines played", acts)
+	}
+}
+
 // TestS5NothingOpensWithoutAPass: no and "could not tell" both keep production shut (S5).
 func TestS5NothingOpensWithoutAPass(t *testing.T) {
 	for _, test := range []struct {

@@ -80,10 +80,29 @@ func (l *Lifecycle) keepPlan(run upgrade.RunID, summary plan.Summary) error {
 	if l.Mask != nil { // it stays when the plan file is gone
 		data = []byte(l.Mask(string(data)))
 	}
+	if !json.Valid(data) { // a mask may reach from one value into the next: then no value is kept
+		if data, err = json.Marshal(valueless(summary)); err != nil {
+			return fmt.Errorf("encode the plan: %w", err)
+		}
+	}
 	if err := os.WriteFile(l.planFile(run), data, 0o600); err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
 	return nil
+}
+
+// valueless returns the summary without any value of an attribute or output.
+func valueless(summary plan.Summary) plan.Summary {
+	bare := plan.Summary{Header: summary.Header, Digest: summary.Digest}
+	for _, change := range summary.Changes {
+		change.Before, change.After, change.AfterUnknown = nil, nil, nil
+		bare.Changes = append(bare.Changes, change)
+	}
+	for _, output := range summary.Outputs {
+		output.Before, output.After = nil, nil
+		bare.Outputs = append(bare.Outputs, output)
+	}
+	return bare
 }
 
 func (l *Lifecycle) planFile(run upgrade.RunID) string {

@@ -234,7 +234,7 @@ func (l *Lifecycle) deliver(ctx context.Context, run upgrade.Run) (orders []upgr
 		return nil, nil, fmt.Errorf("read orders of upgrade %d: %w", run.Upgrade, err)
 	}
 	for _, order := range existing {
-		if order.State != upgrade.OrderOpen && order.State != upgrade.OrderArmed || order.Hold.Kind != upgrade.HoldPlayJob {
+		if order.State == upgrade.OrderVoid || order.Hold.Kind != upgrade.HoldPlayJob {
 			continue // a commit status is delivered by the status job, once the run is unlocked
 		}
 		before := order
@@ -258,6 +258,9 @@ func (l *Lifecycle) play(ctx context.Context, run upgrade.Run, order *upgrade.Or
 	job, found, err := l.heldJob(ctx, run, order.Hold.Job)
 	if err != nil {
 		return err
+	}
+	if order.State == upgrade.OrderDone && (!found || job.Status != "manual") {
+		return nil // delivered; only a further pipeline of the same content brings the job back
 	}
 	if !found {
 		order.State, order.Result = upgrade.OrderArmed, "waits for a production pipeline of this content"
