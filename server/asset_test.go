@@ -147,11 +147,12 @@ func TestLadder(t *testing.T) {
 	})
 	var said []string
 	for _, p := range v.Paths {
-		line := p.Path + "@" + p.Beside
+		var line strings.Builder
+		line.WriteString(p.Path + "@" + p.Beside)
 		for _, r := range p.Rungs {
-			line += fmt.Sprintf(" %s=%s:%s", r.Layer, r.Class, r.Text)
+			_, _ = fmt.Fprintf(&line, " %s=%s:%s", r.Layer, r.Class, r.Text)
 		}
-		said = append(said, strings.ReplaceAll(line, nb, " "))
+		said = append(said, strings.ReplaceAll(line.String(), nb, " "))
 	}
 	want := []string{
 		"a@203.0.113.7:80 DNS=ok:2.0 ms TCP=ok:3.0 ms TLS=ghost:Not asked Varnish=ok:4.0 ms hit Backend=ok:5.0 ms 200",

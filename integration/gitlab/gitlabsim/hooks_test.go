@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,20 +93,21 @@ func TestHookBodies(t *testing.T) {
 
 // line is a delivery in short.
 func line(d gitlabsim.Delivery, body map[string]any) string {
-	out := d.Event
+	var out strings.Builder
+	out.WriteString(d.Event)
 	if attrs, ok := body["object_attributes"].(map[string]any); ok {
 		for _, key := range []string{"action", "source", "status"} {
 			if s, ok := attrs[key].(string); ok {
-				out += " " + s
+				out.WriteString(" " + s)
 			}
 		}
 	}
 	for _, key := range []string{"ref", "build_name", "build_status", "environment", "status"} {
 		if s, ok := body[key].(string); ok {
-			out += " " + s
+			out.WriteString(" " + s)
 		}
 	}
-	return out + "\n"
+	return out.String() + "\n"
 }
 
 func TestResend(t *testing.T) {
