@@ -69,6 +69,14 @@ func median[T int | float64 | time.Duration](values []T) T {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
+// met says whether a goal was met. A goal that was not is no failure of the program that measures.
+func met(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "missed"
+}
+
 func ms(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
 }

@@ -81,6 +81,7 @@ func delivery(t *testing.T, project gitlabsim.Project) string {
 
 // signed returns a request with a new delivery, as GitLab writes it.
 func signed(t *testing.T, addr, body string) []byte {
+	t.Helper()
 	id, now := rand.Text(), strconv.FormatInt(time.Now().Unix(), 10)
 	signature, err := gitlabsim.Sign(signingToken, id, now, []byte(body))
 	if err != nil {
