@@ -50,7 +50,12 @@ resource "terraform_data" "who" {
 			if err := os.WriteFile(cfg.Self, self, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(cfg.CLIConfig, 0o644); err != nil {
+			rc, err := os.ReadFile(cfg.CLIConfig)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.CLIConfig = filepath.Join(service, "cli.tfrc") // where that user may read it
+			if err := os.WriteFile(cfg.CLIConfig, rc, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Symlink(binary, filepath.Join(service, "terraform")); err != nil {
