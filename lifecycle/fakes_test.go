@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -377,7 +378,7 @@ func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (
 }
 
 func (f *fakeTerraform) Show(context.Context, plan.Root, plan.Planned) (plan.Summary, error) {
-	return plan.Summary{Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update}}, Digest: "change"}, nil
+	return plan.Summary{Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update, After: json.RawMessage(`"a value"`)}}, Digest: "change"}, nil
 }
 
 func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, error) {

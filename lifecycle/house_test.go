@@ -29,6 +29,7 @@ type house struct {
 	gate      *fakeGate
 	stop      func()
 	data      string
+	mask      func(string) string // nil: none
 }
 
 func friday() time.Time { return time.Date(2026, 11, 20, 16, 0, 0, 0, time.UTC) }
@@ -78,7 +79,7 @@ func (h *house) open(stacks []upgrade.Stack) {
 	}
 	l, err := lifecycle.New(lifecycle.Config{
 		Stacks: stacks, Gates: []gates.Gate{launch}, Store: db, Forge: h.gitlab, Git: h.gitlab, Terraform: h.terraform,
-		Clock: h.clock, Logger: log, Data: filepath.Join(h.data, "work"), Host: "here", BootID: "boot", PublicURL: "https://gate.test",
+		Clock: h.clock, Mask: func(s string) string { return h.masked(s) }, Logger: log, Data: filepath.Join(h.data, "work"), Host: "here", BootID: "boot", PublicURL: "https://gate.test",
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -103,6 +104,13 @@ func (h *house) open(stacks []upgrade.Stack) {
 			h.t.Errorf("close: %v", err)
 		}
 	}
+}
+
+func (h *house) masked(s string) string {
+	if h.mask == nil {
+		return s
+	}
+	return h.mask(s)
 }
 
 func (h *house) close() {

@@ -1,8 +1,11 @@
 package lifecycle_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -592,5 +595,21 @@ func TestS2RefusedPlanIsMadeAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestS9PlanKeptReadable: masking the kept plan never makes it unreadable, which would leave the run
+// unjudged for ever; then no value of it is kept at all (S9).
+func TestS9PlanKeptReadable(t *testing.T) {
+	h := newHouse(t)
+	h.mask = func(s string) string { return strings.Replace(s, `"Changes":[`, "***", 1) }
+	h.push("staging", "new")
+	h.want(h.run().ID, upgrade.PhaseSettling)
+	kept, err := os.ReadFile(filepath.Join(h.data, "work", "runs", "1", "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(kept) || !strings.Contains(string(kept), "aws_x.y") || strings.Contains(string(kept), "a value") {
+		t.Errorf("kept %s, want JSON with the address and without values", kept)
 	}
 }
