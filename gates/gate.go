@@ -25,7 +25,9 @@ type Gate struct {
 	GoodFor     time.Duration // how long an answer counts; 0: while nothing changes
 	Deadline    time.Duration // for one asking, tries included
 	Skip        *Skip
-	Check       Check
+	Before      Before // nil: it needs no look before an apply
+	During      During // of the stage during, and of no other
+	Check       Check  // nil with the stage during
 }
 
 // Skip says why a gate is not asked, and until when.
@@ -47,6 +49,22 @@ type Input struct {
 	Round int
 	Early bool
 	Plan  plan.Summary // of the run's last plan; for the stage "plan"
+	Memo  string       // what the gate's own Before kept at the start of what is judged; "": nothing
+	// Replan makes a new plan of what was applied, without applying it; nil where there is none to make.
+	Replan func(ctx context.Context) (plan.Summary, error)
+}
+
+// Before looks at what there is before an apply changes it. The memo is kept with the run and comes
+// back in Input.Memo. When it could not tell, the gate cannot pass.
+type Before func(ctx context.Context, in Input, rec *Recorder) (memo string, err error)
+
+// During starts to watch and returns at once. The watch goes on when ctx has ended, until End.
+type During func(ctx context.Context, in Input) (Watch, error)
+
+// Watch is a During at work.
+type Watch interface {
+	// End ends the watch and judges everything from its start until now. It is called once.
+	End(ctx context.Context, rec *Recorder) error
 }
 
 // Check asks once. It writes what it sees into the recorder, honours ctx, and cleans up after itself
@@ -54,7 +72,10 @@ type Input struct {
 type Check func(ctx context.Context, in Input, rec *Recorder) error
 
 // failure is a "no": the thing is wrong, and we are sure.
-type failure struct{ msg, brief string }
+type failure struct {
+	msg, brief string
+	agreeable  bool
+}
 
 func (f *failure) Error() string { return f.msg }
 
@@ -68,6 +89,12 @@ func Failf(format string, args ...any) error {
 // cannot start instances".
 func FailBrief(brief, format string, args ...any) error {
 	return &failure{msg: fmt.Sprintf(format, args...), brief: brief}
+}
+
+// AskYes is FailBrief for what a release manager may agree to: the run waits for a yes to exactly this
+// change instead of being blocked, unless something else stands against it too.
+func AskYes(brief, format string, args ...any) error {
+	return &failure{msg: fmt.Sprintf(format, args...), brief: brief, agreeable: true}
 }
 
 // Failed reports whether err says no, as opposed to "could not tell".

@@ -15,6 +15,8 @@ const (
 	HintDeployment   HintKind = "deployment"
 	HintNote         HintKind = "note"
 	HintReconcile    HintKind = "reconcile" // our own: the reconciler saw a move that no delivery told
+	HintRetry        HintKind = "retry"     // our own: a person wants a further attempt; Run, By
+	HintRehearse     HintKind = "rehearse"  // our own: a person wants it back to the base and forth again; Run, By
 	HintOther        HintKind = "other"
 )
 
@@ -34,6 +36,9 @@ type Hint struct {
 	JobName      string
 	Status       string // of a pipeline, job or deployment
 	Environment  string
+	Run          RunID  // retry, rehearse: whose upgrade and stack
+	By           string // retry, rehearse: who asked
+	Why          string // retry, rehearse: why; may be empty
 }
 
 // Delivery is one message that came in, as kept.
@@ -73,7 +78,8 @@ type RefState struct {
 	Key    RefKey
 	Tree   Tree
 	Commit Commit
-	Rev    int64 // compare-and-set; 0: the ref was not known
+	Why    string // why what is there now is not tested (S13), one sentence; empty: it is, or nothing is there
+	Rev    int64  // compare-and-set; 0: the ref was not known
 	At     time.Time
 }
 
@@ -83,5 +89,11 @@ type Base struct {
 	Tree    Tree
 	Commit  Commit
 	Assumed bool // not proven by a promotion
-	At      time.Time
+	// Since is the Seq of the apply that brought staging to this tree: the open change is every later
+	// one. 0: every one.
+	Since  int64
+	By     string // who set it by hand; empty: a promotion, or assumed
+	Reason string // why it was set by hand
+	Rev    int64  // grows with each change; given by the store
+	At     time.Time
 }

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -14,6 +15,8 @@ const (
 	JobRun      JobKind = "run"      // walks one run; subject: run id
 	JobIntake   JobKind = "intake"   // finds out what one delivery means; subject: delivery id
 	JobStatus   JobKind = "status"   // keeps GitLab's statuses of one run true; subject: run id
+	JobNote     JobKind = "note"     // keeps our note on one merge request true; subject: "project/iid"
+	JobVerify   JobKind = "verify"   // answers one production pipeline; subject: verification id
 	JobPeriodic JobKind = "periodic" // again and again; subject: its name
 )
 
@@ -28,6 +31,11 @@ func JobForRun(id RunID) JobID { return JobFor(JobRun, id.String()) }
 
 // JobForStatus returns the id of the job that keeps the statuses of the run true.
 func JobForStatus(id RunID) JobID { return JobFor(JobStatus, id.String()) }
+
+// JobForNote returns the id of the job that keeps our note on the merge request true.
+func JobForNote(projectID, iid int64) JobID {
+	return JobFor(JobNote, fmt.Sprintf("%d/%d", projectID, iid))
+}
 
 // Job is a claimed piece of work. Every write that is made for it carries Fence: a claim by somebody
 // else makes it stale.
@@ -107,7 +115,30 @@ type Step struct {
 	Handled  []RequestID // requests that were granted or refused
 	Refs     []RefState  // compare-and-set on Rev; CodeStale if it was moved
 	Bases    []Base
+	// Verifications are written over, each with Rev as it was read; CodeStale if it was written since.
+	Verifications []Verification
+	// Given is what the decision rests on; CodeStale when any of it no longer holds.
+	Given    Given
 	Delivery *Delivery // only ID, Fate, Reason and Runs are written; ids of Starts are appended to Runs
-	Wake     []JobID   // made due at once; unknown ones are created if their kind is status or periodic
+	Wake     []JobID   // made due at once; unknown ones are created if their kind is status, note or periodic
 	Next     Next
+}
+
+// Given is what a decision rests on, as it was read. The store looks at it again in the transaction
+// that writes the decision, so that what was decided on is what is true (S1). Nothing in it is checked
+// that is not named.
+type Given struct {
+	Runs    map[RunID]int64     // their revisions
+	Newest  map[UpgradeID]RunID // the upgrade's newest run, of any stack
+	Applies []LastApply
+	Refs    []RefState          // Key and Rev; Rev 0: the ref is not known
+	Bases   map[StackName]int64 // their revisions; 0: none is known
+	Unasked []RunID             // nothing is asked of these runs that was not answered
+}
+
+// LastApply says which apply was begun last on a stack's environment.
+type LastApply struct {
+	Stack       StackName
+	Environment EnvName
+	Seq         int64 // 0: none
 }

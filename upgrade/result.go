@@ -11,6 +11,7 @@ type Stage string
 // The stages.
 const (
 	StagePlan     Stage = "plan"     // of the plan, before anything changes
+	StageBefore   Stage = "before"   // a gate's look at what there is before an apply; configured for none
 	StageDuring   Stage = "during"   // while the apply changes things
 	StageAfter    Stage = "after"    // of the result
 	StageStanding Stage = "standing" // again and again, of an environment
@@ -42,9 +43,11 @@ type Result struct {
 	Stage       Stage
 	Environment EnvName
 	Round       int // of checking, from 1; a rerun of the gates is the next round
+	Apply       int // plan, before, during: the run's apply that it is about, from 1
 	Required    bool
 	TouchesLive bool // the gate touches the running system (launch, varnish, http, command): S5
 	Early       bool // asked before settling: a no is final, a yes counts for nothing
+	Agreeable   bool // plan: a release manager may agree to what it says no to
 	Outcome     Outcome
 	Message     string // one sentence without full stop: what it saw, with the limit
 	Brief       string // the effect in at most 80 characters, for headlines: "staging cannot start instances"
@@ -52,6 +55,7 @@ type Result struct {
 	StartedAt   time.Time
 	Took        time.Duration
 	GoodFor     time.Duration // from StartedAt on; 0: while nothing changes
+	Memo        string        // before: what the gate keeps for itself, opaque; may be large
 	Evidence    Evidence
 }
 
@@ -124,12 +128,15 @@ const (
 	CauseRelocked    CauseKind = "relocked"     // the result no longer counts
 	CauseStopped     CauseKind = "stopped"      // by a person
 	CauseSuperseded  CauseKind = "superseded"   // a newer run took its place
+	CauseApproval    CauseKind = "approval"     // a person said no, or nobody agreed in time
+	CauseSibling     CauseKind = "sibling"      // another stack of the upgrade ended other than open
 )
 
 // Cause is one reason for a closed verdict.
 type Cause struct {
 	Kind    CauseKind
 	Gate    GateName // for the kinds of gates
+	Run     RunID    // the earlier run of the open change that it comes from (S12); 0: this one
 	Effect  Effect   // what it means for people, for the order of headlines
 	Message string   // one sentence without full stop
 	Brief   string   // the effect in at most 80 characters, for headlines; may be empty

@@ -50,6 +50,11 @@ type Run struct {
 	PromotedAt time.Time
 	Production ProductionFacts
 
+	Half     Half        // which half of a rehearsal; empty: no rehearsal
+	Agreed   []Agreement // to changes that need a person's yes, newest last
+	Override *Override   // nil: none was asked for
+	Warnings []string    // what should be looked at but closes nothing
+
 	CreatedAt time.Time
 	Rev       int64 // grows with each commit; the store compares and sets it
 }
@@ -60,6 +65,33 @@ type Answer struct {
 	Commit       Commit // the commit that GitLab shows there
 	MergeRequest int64  // iid; 0: none
 	At           time.Time
+}
+
+// Half is a half of a rehearsal: staging is taken back to the base, and then forth to the run's tree.
+type Half string
+
+// The halves of a rehearsal.
+const (
+	HalfBack  Half = "back"
+	HalfForth Half = "forth"
+)
+
+// Agreement is a release manager's yes to one change, whichever plan file it is in.
+type Agreement struct {
+	ChangeDigest string // PlanFacts.ChangeDigest
+	By           string
+	Reason       string
+	At           time.Time
+}
+
+// AgreedTo returns the agreement to the change; ok is false if nobody agreed to exactly that.
+func (r Run) AgreedTo(changeDigest string) (agreement Agreement, ok bool) {
+	for _, agreement := range r.Agreed {
+		if changeDigest != "" && agreement.ChangeDigest == changeDigest {
+			return agreement, true
+		}
+	}
+	return Agreement{}, false
 }
 
 // Tally counts the gates of a run's present round, required or not.
@@ -113,6 +145,8 @@ type Apply struct {
 	Stack       StackName
 	Environment EnvName
 	Tree        Tree
+	Seq         int64 // order in which applies were begun, over all stacks; given by the store
+	Back        bool  // it took staging back to the base: the first half of a rehearsal
 	FileDigest  string
 	State       ApplyState
 	Host        string
@@ -132,6 +166,10 @@ const (
 	RequestRecheck   RequestKind = "recheck"   // run the gates again
 	RequestSupersede RequestKind = "supersede" // by rule: a newer tree
 	RequestRelock    RequestKind = "relock"
+	RequestApprove   RequestKind = "approve"  // Digest: of the change that was seen
+	RequestRefuse    RequestKind = "refuse"   // Digest: of the change that was seen
+	RequestResolve   RequestKind = "resolve"  // Reason: what is true of staging now
+	RequestOverride  RequestKind = "override" // Digest: of the causes that were seen; a second person's makes it count
 )
 
 // RequestID identifies a request.
@@ -144,7 +182,9 @@ type Request struct {
 	Kind   RequestKind
 	By     Person
 	Reason string
-	Other  RunID // supersede: the newer run
+	Other  RunID     // supersede: the newer run
+	Digest string    // approve, refuse, override: what was seen
+	Until  time.Time // override: its end
 	At     time.Time
 }
 
@@ -184,10 +224,11 @@ type OrderState string
 
 // The states of an order.
 const (
-	OrderOpen  OrderState = "open"  // to be delivered
-	OrderArmed OrderState = "armed" // its object does not exist yet; delivered when it appears
-	OrderDone  OrderState = "done"
-	OrderVoid  OrderState = "void" // no longer wanted: locked again, superseded
+	OrderOpen    OrderState = "open"    // to be delivered
+	OrderArmed   OrderState = "armed"   // its object does not exist yet; delivered when it appears
+	OrderClaimed OrderState = "claimed" // being delivered: no apply begins on a stack of its upgrade
+	OrderDone    OrderState = "done"
+	OrderVoid    OrderState = "void" // no longer wanted: locked again, superseded
 )
 
 // OrderID identifies an order.

@@ -171,30 +171,3 @@ func (g *Git) IsAncestor(ctx context.Context, project forge.Project, ancestor, c
 	}
 	return false, fmt.Errorf("ask whether %s leads to %s: %w", commit.Short(), ancestor.Short(), err)
 }
-
-// Authors returns the authors and committers of the commits that head has and base has not, each once
-// as "Name <mail>", sorted. An empty base: of all commits. Error: CodeNotFound when the mirror lacks
-// either.
-func (g *Git) Authors(ctx context.Context, project forge.Project, base, head upgrade.Commit) ([]string, error) {
-	args := []string{"log", "-z", "--no-show-signature", "--encoding=UTF-8", "--format=%an <%ae>%n%cn <%ce>"}
-	if err := g.object(ctx, project, string(head), "commit"); err != nil {
-		return nil, err
-	}
-	args = append(args, string(head))
-	if !base.Zero() {
-		if err := g.object(ctx, project, string(base), "commit"); err != nil {
-			return nil, err
-		}
-		args = append(args, "^"+string(base))
-	}
-	out, err := g.read(ctx, project, append(args, "--")...)
-	if err != nil {
-		return nil, fmt.Errorf("read the authors up to %s: %w", head.Short(), err)
-	}
-	var all []string
-	for _, commit := range splitZero(out) {
-		all = append(all, strings.Split(commit, "\n")...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
-}

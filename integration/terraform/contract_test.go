@@ -581,10 +581,8 @@ func testDestroy(t *testing.T, binary string) {
 	if ended := s.apply(s.ready(), nil); !ended.OK {
 		t.Fatalf("got %+v", ended)
 	}
-	planned, err := s.tf.PlanDestroy(t.Context(), s.root, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.root.Destroy = true
+	planned := s.plan()
 	summary, err := s.tf.Show(t.Context(), s.root, planned)
 	if err != nil || len(summary.Changes) != 3 || summary.Changes[0].Action != plan.Delete {
 		t.Fatalf("got %+v, %v", summary, err)

@@ -14,21 +14,11 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
-// Plan plans to plan.tfplan in the data folder, 0600, and takes its digest at once. What Terraform
-// reports goes, line by line and masked, to logs/plan.log of the data folder and to log, which may be
-// nil. Error: CodeInvalid with Terraform's first error, as "main.tf:3: …"; CodeUnavailable when
-// something could not be reached or the state is locked.
+// Plan plans to plan.tfplan in the data folder, 0600, and takes its digest at once; with root.Destroy it
+// plans to take everything away. What Terraform reports goes, line by line and masked, to logs/plan.log
+// of the data folder and to log, which may be nil. Error: CodeInvalid with Terraform's first error, as
+// "main.tf:3: …"; CodeUnavailable when something could not be reached or the state is locked.
 func (t *Terraform) Plan(ctx context.Context, root plan.Root, log io.Writer) (plan.Planned, error) {
-	return t.plan(ctx, root, log)
-}
-
-// PlanDestroy is Plan for taking everything away: the way back to a base at which the stack did not
-// exist.
-func (t *Terraform) PlanDestroy(ctx context.Context, root plan.Root, log io.Writer) (plan.Planned, error) {
-	return t.plan(ctx, root, log, tfexec.Destroy(true))
-}
-
-func (t *Terraform) plan(ctx context.Context, root plan.Root, log io.Writer, options ...tfexec.PlanOption) (plan.Planned, error) {
 	w, err := t.workplace(root)
 	if err != nil {
 		return plan.Planned{}, err
@@ -50,7 +40,10 @@ func (t *Terraform) plan(ctx context.Context, root plan.Root, log io.Writer, opt
 	if planned.Tool, err = t.whichTool(ctx, tf); err != nil {
 		return plan.Planned{}, err
 	}
-	options = append(options, tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String()))
+	options := []tfexec.PlanOption{tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String())}
+	if root.Destroy {
+		options = append(options, tfexec.Destroy(true))
+	}
 	for _, file := range root.VarFiles {
 		options = append(options, tfexec.VarFile(file))
 	}

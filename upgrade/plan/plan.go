@@ -71,6 +71,7 @@ type Root struct {
 	VarFiles      []string // relative to Dir
 	BackendConfig map[string]string
 	Env           map[string]upgrade.Secret // on top of the allow-list
+	Destroy       bool                      // plan the destruction of everything in the state ("terraform plan -destroy")
 }
 
 // Planned is a plan file that was made.
