@@ -24,11 +24,12 @@ type entry struct {
 	mode, object, path string
 }
 
-// The modes of files in a tree.
+// The modes of entries of a tree.
 const (
 	modeExecutable = "100755"
 	modeLink       = "120000"
 	modeSubmodule  = "160000"
+	modeFolder     = "040000"
 )
 
 // Checkout writes the files of a tree, which needs no commit, into dir, made if need be, which must be

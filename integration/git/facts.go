@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -170,4 +171,40 @@ func (g *Git) IsAncestor(ctx context.Context, project forge.Project, ancestor, c
 		return false, nil
 	}
 	return false, fmt.Errorf("ask whether %s leads to %s: %w", commit.Short(), ancestor.Short(), err)
+}
+
+// HasDir reports whether a tree has that folder (slash-separated); "" is the top, which every tree has.
+// Error: CodeNotFound when the mirror lacks the tree; CodeInvalid when dir leads out of it, or into a
+// submodule: a mirror cannot tell what is in that.
+func (g *Git) HasDir(ctx context.Context, project forge.Project, tree upgrade.Tree, dir string) (bool, error) {
+	if dir == "" || dir == "." {
+		return true, nil
+	}
+	if !filepath.IsLocal(filepath.FromSlash(dir)) {
+		return false, badDir("%q leads out of the repository", dir)
+	}
+	dir = path.Clean(dir)
+	if err := g.object(ctx, project, string(tree), "tree"); err != nil {
+		return false, err
+	}
+	args := []string{"ls-tree", "-t", "-z", "--full-tree", string(tree), "--"}
+	for end := range len(dir) + 1 { // every folder on the way, since a submodule has no entries here
+		if end == len(dir) || dir[end] == '/' {
+			args = append(args, dir[:end])
+		}
+	}
+	out, err := g.read(ctx, project, args...)
+	if err != nil {
+		return false, fmt.Errorf("look for %s in tree %s: %w", dir, tree.Short(), err)
+	}
+	for _, line := range splitZero(out) {
+		facts, name, _ := strings.Cut(line, "\t")
+		switch mode, _, _ := strings.Cut(facts, " "); {
+		case mode == modeSubmodule && (name == dir || strings.HasPrefix(dir, name+"/")):
+			return false, badDir("%q is a submodule, and what is in that cannot be told", name)
+		case mode == modeFolder && name == dir:
+			return true, nil
+		}
+	}
+	return false, nil
 }

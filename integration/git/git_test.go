@@ -48,13 +48,6 @@ func TestFetchAndFacts(t *testing.T) {
 		!strings.HasPrefix(facts.Title, "change stacks") || len(facts.Parents) != 1 || facts.Parents[0] != first || facts.CommittedAt.IsZero() {
 		t.Errorf("got %+v, %v", facts, err)
 	}
-	authors, err := g.git.Authors(t.Context(), g.project, first, second)
-	if diff := cmp.Diff(authors, []string{"Ada <ada@example.org>", "Bob <bob@example.org>"}); diff != "" || err != nil {
-		t.Errorf("authors: %v %s", err, diff)
-	}
-	if none, err := g.git.Authors(t.Context(), g.project, second, second); len(none) != 0 || err != nil {
-		t.Errorf("got %q, %v", none, err)
-	}
 	for _, tt := range []struct {
 		ancestor, commit upgrade.Commit
 		want             bool
@@ -179,10 +172,12 @@ func TestUnknownObjects(t *testing.T) {
 	_, errDescribe := g.git.Describe(ctx, g.project, other)
 	_, errAncestor := g.git.IsAncestor(ctx, g.project, other, commit)
 	_, errAuthors := g.git.Authors(ctx, g.project, other, commit)
+	_, errHead := g.git.Authors(ctx, g.project, "", other)
+	_, errDir := g.git.HasDir(ctx, g.project, other, "stacks")
 	_, errMirror := g.git.Tree(ctx, forge.Project{ID: 99, Path: "never/seen"}, commit)
 	for name, err := range map[string]error{
 		"tree": errTree, "merge": errMerge, "touched": errTouched, "describe": errDescribe, "ancestor": errAncestor,
-		"authors": errAuthors, "no_mirror": errMirror, "checkout": g.git.Checkout(ctx, g.project, other, t.TempDir()),
+		"authors": errAuthors, "head": errHead, "dir": errDir, "no_mirror": errMirror, "checkout": g.git.Checkout(ctx, g.project, other, t.TempDir()),
 	} {
 		t.Run(name, func(t *testing.T) { wantCode(t, err, upgrade.CodeNotFound, "has no") })
 	}
