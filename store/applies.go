@@ -48,6 +48,9 @@ func (c *commit) writeApply(a *upgrade.Apply) error {
 }
 
 func (c *commit) insertApply(a *upgrade.Apply, doc string) error {
+	if err := c.noneClaimed(a); err != nil {
+		return err
+	}
 	seq, err := c.take(c.ctx, "apply", 1)
 	if err != nil {
 		return err
@@ -63,16 +66,29 @@ func (c *commit) insertApply(a *upgrade.Apply, doc string) error {
 	return err
 }
 
+// noneClaimed refuses an apply on a stack while an order of an upgrade that tested it is being
+// delivered: what opens production must not be overtaken by another apply (product.md §5).
+func (c *commit) noneClaimed(a *upgrade.Apply) error {
+	var claimed int
+	err := c.row(c.ctx, `SELECT count(*) FROM orders o WHERE o.state = $1 AND EXISTS
+		(SELECT 1 FROM runs r WHERE r.upgrade_id = o.upgrade_id AND r.stack = $2 AND r.environment = $3)`,
+		string(upgrade.OrderClaimed), string(a.Stack), string(a.Environment)).Scan(&claimed)
+	if err == nil && claimed > 0 {
+		err = &upgrade.Error{Code: upgrade.CodeBusy, Msg: fmt.Sprintf("production is being opened for what %s of %s has", a.Environment, a.Stack)}
+	}
+	return err
+}
+
 // over reports whether an apply in the state has ended.
 func over(state upgrade.ApplyState) bool {
 	return state == upgrade.ApplyExited || state == upgrade.ApplyLost
 }
 
-const applyColumns = `run_id, n, stack, environment, file_digest, state, doc`
+const applyColumns = `run_id, n, seq, stack, environment, file_digest, state, doc`
 
 func scanApply(scan func(...any) error) (a upgrade.Apply, err error) {
 	var text string
-	if err := scan(&a.Run, &a.N, &a.Stack, &a.Environment, &a.FileDigest, &a.State, &text); err != nil {
+	if err := scan(&a.Run, &a.N, &a.Seq, &a.Stack, &a.Environment, &a.FileDigest, &a.State, &text); err != nil {
 		return upgrade.Apply{}, err
 	}
 	var doc applyDoc
@@ -106,4 +122,16 @@ func (s *Store) LastApply(ctx context.Context, stack upgrade.StackName, env upgr
 		return upgrade.Apply{}, false, err
 	}
 	return applies[0], true, nil
+}
+
+// AppliesSince returns every apply that was begun on a stack and environment after the one numbered
+// seq, the first one first, whatever came of it.
+func (s *Store) AppliesSince(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName, seq int64) ([]upgrade.Apply, error) {
+	var applies []upgrade.Apply
+	err := s.view(ctx, fmt.Sprintf("read the applies on %s of %s", env, stack), func(t tx) (err error) {
+		applies, err = list(ctx, t, scanApply, `SELECT `+applyColumns+` FROM applies
+			WHERE stack = $1 AND environment = $2 AND seq > $3 ORDER BY seq`, string(stack), string(env), seq)
+		return err
+	})
+	return applies, err
 }

@@ -19,7 +19,8 @@ import (
 // are told to the journal even if the step has no event for them.
 //
 // Errors: CodeStale when the lease was lost, or a run, ref, hold or attempt was written by somebody else
-// since it was read: look again. CodeBusy when a run needs a slot that is taken. CodeConflict for a plan
+// since it was read, or what the step was given no longer holds: look again. CodeBusy when a run needs a
+// slot that is taken, or an apply is to begin while an order of an upgrade of its stack is claimed. CodeConflict for a plan
 // file that was applied before. CodeNotFound for what does not exist. CodeInternal for a phase that may
 // not follow: nothing was written, whatever the error.
 func (s *Store) Commit(ctx context.Context, job upgrade.Job, now time.Time, step upgrade.Step) error {
@@ -38,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, job upgrade.Job, now time.Time, step
 	if c.due {
 		s.signal()
 	}
-	if len(c.journal) > 0 || len(step.Runs) > 0 {
+	if len(c.journal) > 0 || len(step.Runs) > 0 || len(step.Verifications) > 0 {
 		s.changed.tick()
 	}
 	return nil
@@ -70,8 +71,8 @@ func (c *commit) all() error {
 		return err
 	}
 	for _, write := range []func() error{
-		c.writeStarts, c.writeOwnEvents, c.writeRuns, c.writeAnswers, c.writeResults, c.writeApplies, c.writeOrders,
-		c.writePosted, c.writeRefs, c.writeBases, c.writeRequests, c.writeDelivery,
+		c.checkGiven, c.writeStarts, c.writeOwnEvents, c.writeRuns, c.writeAnswers, c.writeResults, c.writeApplies, c.writeOrders,
+		c.writePosted, c.writeRefs, c.writeBases, c.writeRequests, c.writeVerifications, c.writeDelivery,
 		c.writeJournal, c.wakeAll, c.release,
 	} {
 		if err := write(); err != nil {

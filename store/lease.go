@@ -132,12 +132,12 @@ func (s *Store) Recover(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// Ensure makes a status or periodic job that is due at the given world time, unless it is there
+// Ensure makes a status, note or periodic job that is due at the given world time, unless it is there
 // already; one that has ended begins anew. Error: CodeInvalid for other kinds.
 func (s *Store) Ensure(ctx context.Context, id upgrade.JobID, at time.Time) error {
 	kind, subject := splitJob(id)
 	if !selfMade(kind) || subject == "" {
-		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("job %q is neither of kind status nor periodic", id)}
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("job %q is neither of kind status, note nor periodic", id)}
 	}
 	err := s.update(ctx, fmt.Sprintf("make job %s", id), func(t tx) error {
 		if err := makeJob(ctx, t, id, millis(at)); err != nil {
@@ -154,7 +154,7 @@ func (s *Store) Ensure(ctx context.Context, id upgrade.JobID, at time.Time) erro
 }
 
 // Wake makes the jobs due at once. Those that are held are looked at again when their holder is done,
-// whatever it decides. Unknown ones are made if they are of kind status or periodic, else passed over.
+// whatever it decides. Unknown ones are made if they are of kind status, note or periodic, else passed over.
 func (s *Store) Wake(ctx context.Context, ids ...upgrade.JobID) error {
 	err := s.update(ctx, "wake jobs", func(t tx) error { return wake(ctx, t, ids...) })
 	if err == nil {
@@ -203,7 +203,7 @@ func makeJob(ctx context.Context, t tx, id upgrade.JobID, wakeAt int64) error {
 
 // selfMade reports whether jobs of the kind may be made by whoever needs them.
 func selfMade(kind upgrade.JobKind) bool {
-	return kind == upgrade.JobStatus || kind == upgrade.JobPeriodic
+	return kind == upgrade.JobStatus || kind == upgrade.JobNote || kind == upgrade.JobPeriodic
 }
 
 // splitJob is the inverse of upgrade.JobFor. A subject may have slashes, a kind has none.

@@ -10,11 +10,11 @@ import (
 // writeRefs moves watched refs, each only if nobody moved it since it was read.
 func (c *commit) writeRefs() error {
 	for _, r := range c.step.Refs {
-		args := []any{string(r.Tree), string(r.Commit), millis(or(r.At, c.now)), r.Key.ProjectID, r.Key.Ref}
-		query := `INSERT INTO refs (tree, commit_name, at, project_id, ref, rev) VALUES ($1, $2, $3, $4, $5, 1)
+		args := []any{string(r.Tree), string(r.Commit), r.Why, millis(or(r.At, c.now)), r.Key.ProjectID, r.Key.Ref}
+		query := `INSERT INTO refs (tree, commit_name, why, at, project_id, ref, rev) VALUES ($1, $2, $3, $4, $5, $6, 1)
 			ON CONFLICT (project_id, ref) DO NOTHING`
 		if r.Rev != 0 {
-			query = `UPDATE refs SET tree = $1, commit_name = $2, at = $3, rev = rev + 1 WHERE project_id = $4 AND ref = $5 AND rev = $6`
+			query = `UPDATE refs SET tree = $1, commit_name = $2, why = $3, at = $4, rev = rev + 1 WHERE project_id = $5 AND ref = $6 AND rev = $7`
 			args = append(args, r.Rev)
 		}
 		n, err := c.exec(c.ctx, query, args...)
@@ -28,11 +28,11 @@ func (c *commit) writeRefs() error {
 	return nil
 }
 
-const refColumns = `project_id, ref, tree, commit_name, rev, at`
+const refColumns = `project_id, ref, tree, commit_name, why, rev, at`
 
 func scanRef(scan func(...any) error) (r upgrade.RefState, err error) {
 	var at int64
-	err = scan(&r.Key.ProjectID, &r.Key.Ref, &r.Tree, &r.Commit, &r.Rev, &at)
+	err = scan(&r.Key.ProjectID, &r.Key.Ref, &r.Tree, &r.Commit, &r.Why, &r.Rev, &at)
 	r.At = timeOf(at)
 	return r, err
 }
@@ -58,40 +58,4 @@ func (s *Store) Refs(ctx context.Context, projectID int64) ([]upgrade.RefState, 
 		return err
 	})
 	return refs, err
-}
-
-// writeBases sets the bases of stacks.
-func (c *commit) writeBases() error {
-	for _, b := range c.step.Bases {
-		assumed := 0
-		if b.Assumed {
-			assumed = 1
-		}
-		_, err := c.exec(c.ctx, `INSERT INTO bases (stack, tree, commit_name, assumed, at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (stack) DO UPDATE SET tree = excluded.tree, commit_name = excluded.commit_name,
-				assumed = excluded.assumed, at = excluded.at`,
-			string(b.Stack), string(b.Tree), string(b.Commit), assumed, millis(or(b.At, c.now)))
-		if err != nil {
-			return fmt.Errorf("set the base of %s: %w", b.Stack, err)
-		}
-	}
-	return nil
-}
-
-// Base returns the base of a stack. ok is false when none is known.
-func (s *Store) Base(ctx context.Context, stack upgrade.StackName) (base upgrade.Base, ok bool, err error) {
-	var bases []upgrade.Base
-	err = s.view(ctx, fmt.Sprintf("read the base of %s", stack), func(t tx) (err error) {
-		bases, err = list(ctx, t, func(scan func(...any) error) (b upgrade.Base, err error) {
-			var at int64
-			err = scan(&b.Stack, &b.Tree, &b.Commit, &b.Assumed, &at)
-			b.At = timeOf(at)
-			return b, err
-		}, `SELECT stack, tree, commit_name, assumed, at FROM bases WHERE stack = $1`, string(stack))
-		return err
-	})
-	if err != nil || len(bases) == 0 {
-		return upgrade.Base{}, false, err
-	}
-	return bases[0], true, nil
 }

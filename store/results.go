@@ -38,19 +38,19 @@ func (c *commit) writeResult(id int64, r *upgrade.Result) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc) VALUES ($1, $2)`, id, evidence)
+	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc, memo) VALUES ($1, $2, $3)`, id, evidence, r.Memo)
 	return err
 }
 
 // Results returns every result of a run with its evidence, in order of arrival.
 func (s *Store) Results(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
-	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc
+	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo
 		FROM results r JOIN evidence e ON e.result_id = r.id WHERE r.run_id = $1 ORDER BY r.id`)
 }
 
-// Outcomes returns every result of a run as Results does, but without the evidence, which may be large.
+// Outcomes returns every result of a run as Results does, but without evidence and memo, which may be large.
 func (s *Store) Outcomes(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
-	return s.results(ctx, run, `SELECT run_id, gate, stage, environment, outcome, doc, '{}' FROM results WHERE run_id = $1 ORDER BY id`)
+	return s.results(ctx, run, `SELECT run_id, gate, stage, environment, outcome, doc, '{}', '' FROM results WHERE run_id = $1 ORDER BY id`)
 }
 
 func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([]upgrade.Result, error) {
@@ -64,7 +64,7 @@ func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([
 
 func scanResult(scan func(...any) error) (r upgrade.Result, err error) {
 	var text, evidence string
-	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence); err != nil {
+	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence, &r.Memo); err != nil {
 		return upgrade.Result{}, err
 	}
 	var doc resultDoc

@@ -34,6 +34,10 @@ type runDoc struct {
 	PromotedAt time.Time               `json:"promoted_at,omitzero"`
 	Production upgrade.ProductionFacts `json:"production,omitzero"`
 	CreatedAt  time.Time               `json:"created_at,omitzero"`
+	Half       upgrade.Half            `json:"half,omitempty"`
+	Agreed     []upgrade.Agreement     `json:"agreed,omitempty"`
+	Override   *upgrade.Override       `json:"override,omitempty"`
+	Warnings   []string                `json:"warnings,omitempty"`
 }
 
 func docOfRun(r *upgrade.Run) runDoc {
@@ -43,6 +47,7 @@ func docOfRun(r *upgrade.Run) runDoc {
 		Verdict: r.Verdict, Causes: r.Causes, Tally: r.Tally, Progress: r.Progress,
 		Plan: r.Plan, Applies: r.Applies, ChangedAt: r.ChangedAt.UTC(), Round: r.Round,
 		StoppedBy: r.StoppedBy, PromotedAt: r.PromotedAt.UTC(), Production: r.Production, CreatedAt: r.CreatedAt.UTC(),
+		Half: r.Half, Agreed: r.Agreed, Override: r.Override, Warnings: r.Warnings,
 	}
 }
 
@@ -52,6 +57,7 @@ func (d *runDoc) fill(r *upgrade.Run) {
 	r.Verdict, r.Causes, r.Tally, r.Progress = d.Verdict, d.Causes, d.Tally, d.Progress
 	r.Plan, r.Applies, r.ChangedAt, r.Round = d.Plan, d.Applies, d.ChangedAt, d.Round
 	r.StoppedBy, r.PromotedAt, r.Production, r.CreatedAt = d.StoppedBy, d.PromotedAt, d.Production, d.CreatedAt
+	r.Half, r.Agreed, r.Override, r.Warnings = d.Half, d.Agreed, d.Override, d.Warnings
 }
 
 type resultDoc struct {
@@ -66,12 +72,15 @@ type resultDoc struct {
 	StartedAt   time.Time     `json:"started_at,omitzero"`
 	Took        time.Duration `json:"took_ns,omitempty"`
 	GoodFor     time.Duration `json:"good_for_ns,omitempty"`
+	Apply       int           `json:"apply,omitempty"`
+	Agreeable   bool          `json:"agreeable,omitempty"`
 }
 
 func docOfResult(r *upgrade.Result) resultDoc {
 	return resultDoc{
 		Kind: r.Kind, Round: r.Round, Required: r.Required, TouchesLive: r.TouchesLive, Early: r.Early,
 		Message: r.Message, Brief: r.Brief, Warnings: r.Warnings, StartedAt: r.StartedAt.UTC(), Took: r.Took, GoodFor: r.GoodFor,
+		Apply: r.Apply, Agreeable: r.Agreeable,
 	}
 }
 
@@ -79,6 +88,7 @@ func (d *resultDoc) fill(r *upgrade.Result) {
 	r.Kind, r.Round, r.Required, r.TouchesLive, r.Early = d.Kind, d.Round, d.Required, d.TouchesLive, d.Early
 	r.Message, r.Brief, r.Warnings = d.Message, d.Brief, d.Warnings
 	r.StartedAt, r.Took, r.GoodFor = d.StartedAt, d.Took, d.GoodFor
+	r.Apply, r.Agreeable = d.Apply, d.Agreeable
 }
 
 type applyDoc struct {
@@ -87,20 +97,21 @@ type applyDoc struct {
 	BootID  string       `json:"boot_id,omitempty"`
 	Dir     string       `json:"dir,omitempty"`
 	OK      bool         `json:"ok,omitempty"`
+	Back    bool         `json:"back,omitempty"`
 	BegunAt time.Time    `json:"begun_at,omitzero"`
 	EndedAt time.Time    `json:"ended_at,omitzero"`
 }
 
 func docOfApply(a *upgrade.Apply) applyDoc {
 	return applyDoc{
-		Tree: a.Tree, Host: a.Host, BootID: a.BootID, Dir: a.Dir, OK: a.OK,
+		Tree: a.Tree, Host: a.Host, BootID: a.BootID, Dir: a.Dir, OK: a.OK, Back: a.Back,
 		BegunAt: a.BegunAt.UTC(), EndedAt: a.EndedAt.UTC(),
 	}
 }
 
 func (d *applyDoc) fill(a *upgrade.Apply) {
 	a.Tree, a.Host, a.BootID, a.Dir, a.OK = d.Tree, d.Host, d.BootID, d.Dir, d.OK
-	a.BegunAt, a.EndedAt = d.BegunAt, d.EndedAt
+	a.Back, a.BegunAt, a.EndedAt = d.Back, d.BegunAt, d.EndedAt
 }
 
 type orderDoc struct {
@@ -123,13 +134,17 @@ type requestDoc struct {
 	By     upgrade.Person `json:"by"`
 	Reason string         `json:"reason,omitempty"`
 	Other  upgrade.RunID  `json:"other,omitempty"`
+	Digest string         `json:"digest,omitempty"`
+	Until  time.Time      `json:"until,omitzero"`
 }
 
 func docOfRequest(r *upgrade.Request) requestDoc {
-	return requestDoc{By: r.By, Reason: r.Reason, Other: r.Other}
+	return requestDoc{By: r.By, Reason: r.Reason, Other: r.Other, Digest: r.Digest, Until: r.Until.UTC()}
 }
 
-func (d *requestDoc) fill(r *upgrade.Request) { r.By, r.Reason, r.Other = d.By, d.Reason, d.Other }
+func (d *requestDoc) fill(r *upgrade.Request) {
+	r.By, r.Reason, r.Other, r.Digest, r.Until = d.By, d.Reason, d.Other, d.Digest, d.Until
+}
 
 // encode returns v as a document.
 func encode(v any) (string, error) {

@@ -39,6 +39,9 @@ func fillValue(t *testing.T, v reflect.Value, name string, n *int) {
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fillValue(t, v.Index(0), name, n)
 		fillValue(t, v.Index(1), name, n)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillValue(t, v.Elem(), name, n)
 	case reflect.Map:
 		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
 		fillValue(t, key, name, n)

@@ -38,7 +38,7 @@ func testResults(b *bench) {
 		t.Fatalf("read back with %v (-want +got); is a new field missing in resultDoc?\n%s", err, diff)
 	}
 	for i := range want {
-		want[i].Evidence = upgrade.Evidence{}
+		want[i].Evidence, want[i].Memo = upgrade.Evidence{}, ""
 	}
 	got, err = b.Outcomes(t.Context(), run.ID)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -51,7 +51,7 @@ func testApplies(b *bench) {
 	run := b.start(t, "s", "t")
 	want := upgrade.Apply{}
 	fill(t, &want)
-	want.Run, want.N, want.State = run.ID, 1, upgrade.ApplyIntended
+	want.Run, want.N, want.State, want.Seq = run.ID, 1, upgrade.ApplyIntended, 1
 	for _, state := range []upgrade.ApplyState{upgrade.ApplyIntended, upgrade.ApplyStarted, upgrade.ApplyExited} {
 		want.State = state
 		b.must(t, b.pen, upgrade.Step{Applies: []upgrade.Apply{want}})
@@ -205,13 +205,21 @@ func testBases(b *bench) {
 	if _, ok, err := b.Base(t.Context(), want.Stack); ok || err != nil {
 		t.Fatalf("known before it was written (%v)", err)
 	}
-	for range 2 {
+	for rev := range 2 {
+		want.Rev = int64(rev + 1) // given by the store
 		b.must(t, b.pen, upgrade.Step{Bases: []upgrade.Base{want}})
 		got, ok, err := b.Base(t.Context(), want.Stack)
 		if diff := cmp.Diff(want, got); err != nil || !ok || diff != "" {
 			t.Fatalf("read back %v with %v (-want +got):\n%s", ok, err, diff)
 		}
 		want.Assumed, want.Tree = false, "another"
+	}
+	byHand := want
+	byHand.By, byHand.Rev = "hugo", 1
+	refused(t, b.SetBase(t.Context(), byHand), upgrade.CodeStale)
+	byHand.Rev = 2
+	if err := b.SetBase(t.Context(), byHand); err != nil {
+		t.Fatal(err)
 	}
 }
 
