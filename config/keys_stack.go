@@ -68,16 +68,19 @@ func productionShape() shape[rawProduction] {
 }
 
 func holdShape() shape[upgrade.Hold] {
-	built := []upgrade.HoldKind{upgrade.HoldPlayJob, upgrade.HoldCommitStatus}
-	later := []upgrade.HoldKind{upgrade.HoldVerifyJob, upgrade.HoldDeploymentApproval, upgrade.HoldCreatePipeline, upgrade.HoldStatusCheck}
+	built := []upgrade.HoldKind{upgrade.HoldPlayJob, upgrade.HoldVerifyJob, upgrade.HoldCommitStatus}
+	later := []upgrade.HoldKind{upgrade.HoldDeploymentApproval, upgrade.HoldCreatePipeline, upgrade.HoldStatusCheck}
 	opens := choice("opens", []upgrade.Opens{upgrade.OpensStep, upgrade.OpensDeploy}, nil)
 	return variants("kind",
 		[]field[upgrade.Hold]{
-			required("kind", "How production is held: play_job or commit_status.", choice("hold", built, later), func(h *upgrade.Hold) *upgrade.HoldKind { return &h.Kind }),
+			required("kind", "How production is held: play_job, verify_job or commit_status.", choice("hold", built, later), func(h *upgrade.Hold) *upgrade.HoldKind { return &h.Kind }),
 		},
 		variant[upgrade.Hold]{word: string(upgrade.HoldPlayJob), fields: []field[upgrade.Hold]{
 			required("job", "Name of the blocking manual job that is played.", word[string](), func(h *upgrade.Hold) *string { return &h.Job }),
 			defaulted("opens", "What playing it does: step lets later manual jobs start, deploy deploys.", opens, upgrade.OpensStep, func(h *upgrade.Hold) *upgrade.Opens { return &h.Opens }),
+		}},
+		variant[upgrade.Hold]{word: string(upgrade.HoldVerifyJob), fields: []field[upgrade.Hold]{
+			optional("job", "Name of the job that runs upgradegate verify, for people to know.", word[string](), func(h *upgrade.Hold) *string { return &h.Job }),
 		}},
 		variant[upgrade.Hold]{word: string(upgrade.HoldCommitStatus)},
 	)
