@@ -9,26 +9,29 @@ import (
 )
 
 type verificationDoc struct {
-	Project  string         `json:"project,omitempty"`
-	Commit   upgrade.Commit `json:"commit"`
-	Ref      string         `json:"ref,omitempty"`
-	Pipeline int64          `json:"pipeline,omitempty"`
-	Job      int64          `json:"job,omitempty"`
-	Until    time.Time      `json:"until,omitzero"`
-	Run      upgrade.RunID  `json:"run,omitempty"`
-	Sentence string         `json:"sentence,omitempty"`
-	Told     int            `json:"told,omitempty"`
+	Project   string         `json:"project,omitempty"`
+	Commit    upgrade.Commit `json:"commit"`
+	Ref       string         `json:"ref,omitempty"`
+	RefType   string         `json:"ref_type,omitempty"`
+	Protected bool           `json:"protected,omitempty"`
+	Pipeline  int64          `json:"pipeline,omitempty"`
+	Job       int64          `json:"job,omitempty"`
+	Until     time.Time      `json:"until,omitzero"`
+	Run       upgrade.RunID  `json:"run,omitempty"`
+	Sentence  string         `json:"sentence,omitempty"`
+	Told      int            `json:"told,omitempty"`
 }
 
 func docOfVerification(v *upgrade.Verification) verificationDoc {
 	return verificationDoc{
-		Project: v.Project, Commit: v.Commit, Ref: v.Ref, Pipeline: v.Pipeline, Job: v.Job, Until: v.Until.UTC(),
-		Run: v.Run, Sentence: v.Sentence, Told: v.Told,
+		Project: v.Project, Commit: v.Commit, Ref: v.Ref, RefType: v.RefType, Protected: v.Protected, Pipeline: v.Pipeline, Job: v.Job,
+		Until: v.Until.UTC(), Run: v.Run, Sentence: v.Sentence, Told: v.Told,
 	}
 }
 
 func (d *verificationDoc) fill(v *upgrade.Verification) {
-	v.Project, v.Commit, v.Ref, v.Pipeline, v.Job, v.Until = d.Project, d.Commit, d.Ref, d.Pipeline, d.Job, d.Until
+	v.Project, v.Commit, v.Ref, v.RefType, v.Protected = d.Project, d.Commit, d.Ref, d.RefType, d.Protected
+	v.Pipeline, v.Job, v.Until = d.Pipeline, d.Job, d.Until
 	v.Run, v.Sentence, v.Told = d.Run, d.Sentence, d.Told
 }
 

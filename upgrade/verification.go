@@ -25,6 +25,8 @@ type Verification struct {
 	Project   string // path with namespace
 	Commit    Commit
 	Ref       string // without refs/heads/
+	RefType   string // as PipelineToken has it
+	Protected bool   // the ref is protected
 	Pipeline  int64
 	Job       int64
 	AskedAt   time.Time
@@ -44,7 +46,7 @@ type PipelineToken struct {
 	Project   string
 	Commit    Commit
 	Ref       string
-	RefType   string // branch or tag
+	RefType   string // "branch", "tag", or "merge_request" for a pipeline of one, whose Ref is the source branch
 	Protected bool   // the ref is protected
 	Pipeline  int64
 	Job       int64
