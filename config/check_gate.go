@@ -15,6 +15,7 @@ func (r *reader) checkGates(raw *rawFile) []Gate {
 	for i := range raw.gates {
 		one, at := &raw.gates[i], nth("gates", i)
 		r.uniqueName(names, string(one.name), under(at, "name"), "the name "+quoted(string(one.name))+" is taken", "")
+		r.checkReserved(one, at)
 		r.checkReferences(raw, one, at)
 		kind, known := gates.KindOf(one.kind)
 		if !known {
@@ -28,7 +29,7 @@ func (r *reader) checkGates(raw *rawFile) []Gate {
 			list = append(list, Gate{Gate: gate, Settings: settings})
 		}
 	}
-	return list
+	return append(list, unwritten(raw, list)...)
 }
 
 // checked returns the gate with the defaults of its kind, without an environment.
@@ -85,9 +86,20 @@ func (r *reader) checkStage(gate *gates.Gate, kind gates.Kind, at string) {
 }
 
 func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at string) gates.Settings {
-	if g.kind == gates.KindVarnish {
+	switch g.kind {
+	case gates.KindGuard:
+		r.checkStagingOnly(g, at)
+		return gates.GuardSettings{Types: g.guard.types, Also: g.guard.also}
+	case gates.KindSettled:
+		r.checkStagingOnly(g, at)
+		return gates.SettledSettings{}
+	case gates.KindVarnish:
 		return r.checkVarnish(raw, g, at)
 	}
+	return r.checkLaunch(raw, g, gate, at)
+}
+
+func (r *reader) checkLaunch(raw *rawFile, g *rawGate, gate *gates.Gate, at string) gates.LaunchSettings {
 	if within := g.launch.healthyWithin; within >= gate.Deadline && within > 0 {
 		r.problem(under(at, "healthy_within"), "set deadline to more, or this to less",
 			"%s leaves no time within the deadline of %s", span(within), span(gate.Deadline))
@@ -100,6 +112,21 @@ func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at st
 		}
 	}
 	return gates.LaunchSettings{Group: g.launch.group, HealthyWithin: g.launch.healthyWithin, StatusChecks: g.launch.statusChecks}
+}
+
+// checkStagingOnly refuses to ask about another environment what is asked of the plan and the state of
+// staging.
+func (r *reader) checkStagingOnly(g *rawGate, at string) {
+	for i, env := range g.environments {
+		below := nth(under(at, "environments"), i)
+		switch {
+		case env == staging || env == "" || r.broken(below):
+		case env == production && g.kind == gates.KindSettled:
+			r.problem(below, "write environments: [staging]", "drift of production is a standing gate, which is not built yet")
+		default:
+			r.problem(below, "write environments: [staging]", "kind %s looks at what a run does to staging, not at %s", g.kind, env)
+		}
+	}
 }
 
 // checkTouched refuses a stack whose changes nothing would try out: an empty list of gates, or one in

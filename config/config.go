@@ -17,7 +17,7 @@ type Config struct {
 	Network      []Allow // what probes may reach beyond public addresses
 	Environments []Environment
 	Stacks       []upgrade.Stack
-	Gates        []Gate // in file order, one for each environment that a gate lists
+	Gates        []Gate // in file order, one for each environment that a gate lists; then those that need not be written
 
 	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may
 	// hold any of them (S9). With several lines, each line of more than a few characters is one too.
@@ -75,7 +75,7 @@ type AWS struct {
 	SecretKey  upgrade.Secret // set if and only if AccessKey is
 }
 
-// Gate is one gate in one environment. Check is nil: it is made from Settings once its systems exist.
+// Gate is one gate in one environment. Its parts are nil: Settings binds them once their systems exist.
 type Gate struct {
 	gates.Gate
 	Settings gates.Settings

@@ -22,6 +22,11 @@ const (
 // here cannot be configured yet.
 func gateForms() []variant[rawGate] {
 	return []variant[rawGate]{
+		{word: gates.KindGuard, fields: []field[rawGate]{
+			optional("types", "Types of resources under guard, globs such as aws_kms_*, instead of those that are built in.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.types }),
+			optional("also", "Types of resources under guard on top of the others, globs.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.also }),
+		}},
+		{word: gates.KindSettled},
 		{word: gates.KindLaunch, fields: []field[rawGate]{
 			required("asg", "The Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
 			lasting("healthy_within", "How long the instance may take until it is healthy.", 30*time.Second, longestHealthy, defaultHealthy, func(g *rawGate) *time.Duration { return &g.launch.healthyWithin }),
@@ -47,7 +52,7 @@ func builtKinds() []string {
 
 // laterKinds lists the kinds that are designed: product.md §6.
 func laterKinds() []string {
-	return []string{"destroy-guard", "ownership", "availability", "settled", "kms-grants", "http", "command"}
+	return []string{"ownership", "availability", "kms-grants", "http", "command"}
 }
 
 func gateShape() shape[rawGate] {

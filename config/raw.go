@@ -89,6 +89,7 @@ type rawGate struct {
 	goodFor      *time.Duration
 	deadline     *time.Duration
 	skip         *rawSkip
+	guard        rawGuard
 	launch       rawLaunch
 	varnish      rawVarnish
 }
@@ -97,6 +98,8 @@ type rawSkip struct {
 	reason string
 	until  time.Time
 }
+
+type rawGuard struct{ types, also []string }
 
 type rawLaunch struct {
 	group         string

@@ -104,6 +104,16 @@ func branch() shape[string] {
 	})
 }
 
+// typeGlob is a type of Terraform's resources, or a glob over them.
+func typeGlob() shape[string] {
+	return pattern[string](`^[a-z0-9_*?\[\]-]+$`, "is not a type of resources", "give the type alone, such as aws_kms_grant or aws_kms_*", func(s string) (string, string) {
+		if _, err := path.Match(s, ""); err != nil {
+			return quoted(s) + " is not a glob", "is a bracket open?"
+		}
+		return "", ""
+	})
+}
+
 // groupRule is for names of Auto Scaling groups.
 func groupRule(s string) (wrong, hint string) {
 	if len(s) > 255 || strings.Contains(s, ":") {

@@ -47,23 +47,29 @@ type Input struct {
 	Stack upgrade.Stack
 	Gate  upgrade.GateName
 	Round int
+	Apply int // the run's apply that it is about, from 1; for the stages plan, before and during
 	Early bool
 	Plan  plan.Summary // of the run's last plan; for the stage "plan"
-	Memo  string       // what the gate's own Before kept at the start of what is judged; "": nothing
+	// Befores are the results of the stage before at the start of what is judged. The runner looks up
+	// each gate's own there, by name and environment, and hands it its memo.
+	Befores []upgrade.Result
+	Memo    string // what the gate's own Before kept, see Befores; "": nothing
 	// Replan makes a new plan of what was applied, without applying it; nil where there is none to make.
 	Replan func(ctx context.Context) (plan.Summary, error)
 }
 
 // Before looks at what there is before an apply changes it. The memo is kept with the run and comes
-// back in Input.Memo. When it could not tell, the gate cannot pass.
+// back in Input.Memo; it holds no secret. When it could not tell, the gate cannot pass.
 type Before func(ctx context.Context, in Input, rec *Recorder) (memo string, err error)
 
-// During starts to watch and returns at once. The watch goes on when ctx has ended, until End.
+// During starts to watch and returns at once. The watch goes on when ctx has ended, until End. An error
+// means that nothing is watched: there will be no End, and the gate could not tell.
 type During func(ctx context.Context, in Input) (Watch, error)
 
 // Watch is a During at work.
 type Watch interface {
-	// End ends the watch and judges everything from its start until now. It is called once.
+	// End ends the watch and judges everything from its start until now, as a Check does: nil, an error
+	// by Failf, or any other. It is called once, and leaves nothing running even when ctx has ended.
 	End(ctx context.Context, rec *Recorder) error
 }
 

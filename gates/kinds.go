@@ -19,6 +19,9 @@ type Kind struct {
 
 // Names of the kinds.
 const (
+	KindGuard   = "destroy-guard"
+	KindOutage  = "availability"
+	KindSettled = "settled"
 	KindLaunch  = "instance-launch"
 	KindVarnish = "varnish"
 )
@@ -35,6 +38,9 @@ func Kinds() []Kind {
 			Name: KindVarnish, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
 			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
 		},
+		// What a plan destroys, and whether it was carried out, stays so as long as nothing changes.
+		{Name: KindGuard, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 5 * time.Minute},
+		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter}, Deadline: 30 * time.Minute},
 	}
 }
 
@@ -59,11 +65,13 @@ type Deps struct {
 type Settings interface {
 	// Kind returns the name of the kind that the settings are of.
 	Kind() string
-	// Check returns the check with its settings bound.
-	Check(env upgrade.EnvName, deps Deps) (Check, error)
+	// Bind gives the gate, which is complete otherwise, the parts that its kind has: Before, During, Check.
+	Bind(gate *Gate, deps Deps) error
 }
 
 var (
+	_ Settings = GuardSettings{}
 	_ Settings = LaunchSettings{}
+	_ Settings = SettledSettings{}
 	_ Settings = VarnishSettings{}
 )

@@ -58,18 +58,19 @@ const (
 // Kind returns "instance-launch".
 func (LaunchSettings) Kind() string { return KindLaunch }
 
-// Check returns the check: an instance started through a temporary Auto Scaling group, from the very
+// Bind gives the gate its check: an instance started through a temporary Auto Scaling group, from the very
 // template version and by the very role of the real one, becomes healthy, and is gone afterwards.
-func (s LaunchSettings) Check(env upgrade.EnvName, deps Deps) (Check, error) {
+func (s LaunchSettings) Bind(gate *Gate, deps Deps) error {
 	if s.HealthyWithin == 0 {
 		s.HealthyWithin = 5 * time.Minute
 	}
-	aws, err := deps.Cloud(env)
+	aws, err := deps.Cloud(gate.Environment)
 	if err != nil {
-		return nil, fmt.Errorf("reach AWS of %s: %w", env, err)
+		return fmt.Errorf("reach AWS of %s: %w", gate.Environment, err)
 	}
-	l := launch{LaunchSettings: s, env: env, aws: aws, clock: deps.Clock}
-	return l.check, nil
+	l := launch{LaunchSettings: s, env: gate.Environment, aws: aws, clock: deps.Clock}
+	gate.Check = l.check
+	return nil
 }
 
 type launch struct {

@@ -143,13 +143,9 @@ func launch(t *testing.T, set func(*fakeCloud)) (result upgrade.Result, aws *fak
 		clock := upgrade.SystemClock{}
 		aws = &fakeCloud{clock: clock, trials: map[string]*fakeTrial{}}
 		set(aws)
-		check, err := gates.LaunchSettings{Group: "web", HealthyWithin: 5 * time.Minute}.Check("staging", gates.Deps{
+		g := bound(t, gates.LaunchSettings{Group: "web", HealthyWithin: 5 * time.Minute}, gates.Deps{
 			Clock: clock, Cloud: func(upgrade.EnvName) (gates.Cloud, error) { return aws, nil },
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := gate(check)
 		g.Name, g.Kind, g.Deadline = "launch", gates.KindLaunch, 20*time.Minute
 		result = gates.Runner{Clock: clock}.Run(t.Context(), []gates.Gate{g}, gates.Input{Run: upgrade.Run{ID: 481}, Round: 2}, nil)[0]
 	})

@@ -23,6 +23,23 @@ func gate(check gates.Check) gates.Gate {
 	}
 }
 
+// bound returns a gate of the kind of the settings, with the parts that it has.
+func bound(t *testing.T, settings gates.Settings, deps gates.Deps) gates.Gate {
+	t.Helper()
+	kind, known := gates.KindOf(settings.Kind())
+	if !known {
+		t.Fatalf("there is no kind %s", settings.Kind())
+	}
+	g := gates.Gate{
+		Name: "g", Kind: kind.Name, Stage: kind.Stages[0], Environment: "staging", Required: true,
+		TouchesLive: kind.TouchesLive, GoodFor: kind.GoodFor, Deadline: kind.Deadline,
+	}
+	if err := settings.Bind(&g, deps); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
 // ask runs one gate in a bubble, where waiting is free.
 func ask(t *testing.T, g gates.Gate) upgrade.Result {
 	t.Helper()

@@ -29,14 +29,15 @@ const probePause = time.Second
 // Kind returns "varnish".
 func (VarnishSettings) Kind() string { return KindVarnish }
 
-// Check returns the check: each path answers, layer by layer, on every address behind its name.
-func (s VarnishSettings) Check(_ upgrade.EnvName, deps Deps) (Check, error) {
+// Bind gives the gate its check: each path answers, layer by layer, on every address behind its name.
+func (s VarnishSettings) Bind(gate *Gate, deps Deps) error {
 	tries := s.Tries
 	if tries == 0 {
 		tries = 3
 	}
 	v := varnish{paths: s.Paths, tries: tries, prober: deps.Prober, clock: deps.Clock}
-	return v.check, nil
+	gate.Check = v.check
+	return nil
 }
 
 type varnish struct {

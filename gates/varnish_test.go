@@ -50,11 +50,8 @@ func site(t *testing.T, prober *fakeProber) (result upgrade.Result) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		clock := upgrade.SystemClock{}
-		check, err := gates.VarnishSettings{Paths: []probe.Path{{URL: "http://site.test/"}}}.Check("staging", gates.Deps{Clock: clock, Prober: prober})
-		if err != nil {
-			t.Fatal(err)
-		}
-		result = gates.Runner{Clock: clock}.Run(t.Context(), []gates.Gate{gate(check)}, gates.Input{}, nil)[0]
+		g := bound(t, gates.VarnishSettings{Paths: []probe.Path{{URL: "http://site.test/"}}}, gates.Deps{Clock: clock, Prober: prober})
+		result = gates.Runner{Clock: clock}.Run(t.Context(), []gates.Gate{g}, gates.Input{}, nil)[0]
 	})
 	return result
 }

@@ -49,6 +49,12 @@ func Summarize(r io.Reader) (Summary, error) {
 	return s, nil
 }
 
+// Empty reports whether applying the plan would change nothing, not even the state: no resource, no
+// output, no move, no import, no action.
+func (s Summary) Empty() bool {
+	return len(s.Changes) == 0 && len(s.Outputs) == 0 && (s.Digest == "" || s.Digest == digest(nil))
+}
+
 // real reports whether applying e changes anything, be it only the state: a move or an import.
 func (e element) real() bool {
 	switch e.kind {

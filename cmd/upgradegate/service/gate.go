@@ -37,5 +37,14 @@ func AskGate(ctx context.Context, o Options, name upgrade.GateName) ([]upgrade.R
 	end := o.Clock.Begin()
 	defer end()
 	runner := gates.Runner{Clock: o.Clock, Mask: out.mask}
-	return runner.Run(ctx, out.gates, gates.Input{Round: 1}, nil), nil
+	var asked, looking []gates.Gate
+	for _, gate := range out.gates {
+		if gate.Check != nil {
+			asked = append(asked, gate)
+		} else {
+			looking = append(looking, gate) // it watches applies, and there is none: its look before one is what it can tell
+		}
+	}
+	in := gates.Input{Round: 1}
+	return append(runner.Run(ctx, asked, in, nil), runner.Before(ctx, looking, in)...), nil
 }

@@ -69,7 +69,7 @@ func (out *outside) bind(o Options) error {
 		prober = func(upgrade.GateName) gates.Prober { return shared }
 	}
 	for _, gate := range o.Config.Gates {
-		check, err := gate.Settings.Check(gate.Environment, gates.Deps{
+		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
 			Clock: o.Clock, Prober: prober(gate.Name),
 			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) {
 				if cloud, ok := clouds[env]; ok {
@@ -83,7 +83,6 @@ func (out *outside) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.Name, err)
 		}
-		gate.Check = check
 		out.gates = append(out.gates, gate.Gate)
 	}
 	return nil
