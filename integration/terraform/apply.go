@@ -86,13 +86,15 @@ func (t *Terraform) start(root plan.Root, attempt plan.Attempt, lock *os.File) (
 	if err != nil {
 		return nil, err
 	}
+	tool := t.memory.recall()
 	order := Order{
-		Binary: t.binary, Tool: attempt.Tool, Dir: root.Dir, Plan: attempt.File, PlanDigest: attempt.FileDigest,
+		Binary: t.binary, Tool: attempt.Tool, Known: tool.String(), BinaryID: tool.id, Dir: root.Dir, Plan: attempt.File, PlanDigest: attempt.FileDigest,
 		LockDigest: attempt.LockDigest, Lock: lock.Name(), Log: filepath.Join("logs", "apply.log"), Data: root.Data, Tmp: w.tmp,
 		Wait: t.cfg.LockTimeout.String(),
 		Env:  slices.Sorted(maps.Keys(env)), Secrets: secretNames(root.Env),
 	}
-	if err := WriteJSON(attempt.Dir, FileOrder, order, false); err != nil {
+	// Only the shim reads it, and after a power cut there is none.
+	if err := writeJSON(attempt.Dir, FileOrder, order, false, false); err != nil {
 		return nil, err
 	}
 	for _, path := range []string{filepath.Join(attempt.Dir, FileOrder), attempt.File} {

@@ -25,13 +25,25 @@ const (
 )
 
 // tool returns terraform-exec for one command, as it wants to be used: a new one each time, since it
-// keeps the writer of the last command.
+// keeps the writer of the last command. It has asked for the version already, so that this is not in the
+// log; the binary itself is asked only when it is not the file that told it before.
 func (t *Terraform) tool(ctx context.Context, w *workplace, env map[string]upgrade.Secret, stdout, stderr io.Writer) (*tfexec.Terraform, error) {
 	all, err := t.environ(w, env)
 	if err != nil {
 		return nil, err
 	}
-	program, all, err := w.launcher(t.binary, all)
+	tf, err := t.prepared(ctx, w, all, t.known())
+	if err != nil {
+		return nil, err
+	}
+	tf.SetStdout(&Steady{W: stdout})
+	tf.SetStderr(&Steady{W: stderr})
+	return tf, nil
+}
+
+// prepared returns terraform-exec that knows the tool's version: the given one, else it asks the tool.
+func (t *Terraform) prepared(ctx context.Context, w *workplace, env map[string]string, version string) (*tfexec.Terraform, error) {
+	program, changed, err := w.launcher(t.binary, version, env)
 	if err != nil {
 		return nil, err
 	}
@@ -39,19 +51,20 @@ func (t *Terraform) tool(ctx context.Context, w *workplace, env map[string]upgra
 	if err != nil {
 		return nil, fmt.Errorf("set Terraform up: %w", err)
 	}
-	if err := tf.SetEnv(all); err != nil {
+	if err := tf.SetEnv(changed); err != nil {
 		return nil, fmt.Errorf("set Terraform's environment: %w", err)
 	}
 	if err := tf.SetWaitDelay(patience); err != nil {
 		return nil, fmt.Errorf("set Terraform's patience: %w", err)
 	}
-	// Most commands ask for the version and keep it. Asked for now, it is not in the log.
-	if err := locked(func() error { _, _, err := tf.Version(ctx, true); return err }); err != nil {
-		return nil, w.failure(ctx, "terraform version", err, nil, "")
+	err = locked(func() error { _, _, err := tf.Version(ctx, true); return err })
+	switch {
+	case err == nil:
+		return tf, nil
+	case version != "" && ctx.Err() == nil: // no scripts can be run there
+		return t.prepared(ctx, w, env, "")
 	}
-	tf.SetStdout(&Steady{W: stdout})
-	tf.SetStderr(&Steady{W: stderr})
-	return tf, nil
+	return nil, w.failure(ctx, "terraform version", err, nil, "")
 }
 
 // locked runs f on an operating system thread of its own: a child that asked for Pdeathsig, as

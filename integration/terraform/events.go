@@ -113,6 +113,8 @@ func (e event) text() string {
 // Story follows the JSON log of one command: it renders it, and remembers what decides about its end.
 type Story struct {
 	First     *Diagnostic // the first error
+	Tool      string      // what writes it, by its own account: "terraform 1.11.4" or "tofu 1.12.6"; may be empty
+	Begun     bool        // an apply has begun to change something
 	Completed bool        // an apply said that it is complete
 	Total     int         // resources that change, for ticks; 0: not known
 
@@ -132,11 +134,15 @@ func (s *Story) Line(line []byte) (text string, tick plan.Tick) {
 	if e.Type == "change_summary" && e.Changes.Operation != "plan" {
 		s.Completed = true
 	}
+	if e.Type == "version" && s.Tool == "" {
+		s.Tool = writer(line)
+	}
 	tick = plan.Tick{At: e.At, Kind: plan.TickLine, Address: e.Hook.Resource.Addr, Action: action(e.Hook.Action), Text: e.Message}
 	if tick.Action != plan.Read && tick.Action != plan.NoOp {
 		switch e.Type {
 		case "apply_start":
 			tick.Kind = plan.TickStart
+			s.Begun = true
 		case "apply_complete":
 			tick.Kind = plan.TickDone
 			if s.done == nil {
@@ -152,6 +158,19 @@ func (s *Story) Line(line []byte) (text string, tick plan.Tick) {
 		tick.Text, tick.Address = e.text(), e.Diagnostic.Address
 	}
 	return e.text(), tick
+}
+
+// writer reads the line with which a log begins; each tool gives its version under its own name.
+func writer(line []byte) string {
+	var e struct{ Terraform, Tofu string }
+	switch err := json.Unmarshal(line, &e); {
+	case err != nil:
+	case e.Terraform != "":
+		return "terraform " + e.Terraform
+	case e.Tofu != "":
+		return "tofu " + e.Tofu
+	}
+	return ""
 }
 
 func action(hook string) plan.Action {

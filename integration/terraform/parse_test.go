@@ -18,7 +18,7 @@ func TestStory(t *testing.T) {
 		want plan.Tick
 	}{
 		{
-			`{"@level":"info","@message":"Terraform 1.5.7","type":"version","ui":"1.1"}`, "Terraform 1.5.7",
+			`{"@level":"info","@message":"Terraform 1.5.7","type":"version","terraform":"1.5.7","ui":"1.1"}`, "Terraform 1.5.7",
 			plan.Tick{Kind: plan.TickLine, Text: "Terraform 1.5.7", Total: 2},
 		},
 		{
@@ -58,8 +58,14 @@ func TestStory(t *testing.T) {
 			t.Errorf("%s: got %q %s", tt.line, text, diff)
 		}
 	}
-	if story.First == nil || story.First.Sentence() != "main.tf:3: no: one two" || story.Completed {
+	if story.First == nil || story.First.Sentence() != "main.tf:3: no: one two" || story.Completed || !story.Begun || story.Tool != "terraform 1.5.7" {
 		t.Errorf("got %+v", story)
+	}
+	var other Story
+	other.Line([]byte(`{"@message":"data.x.y: Reading...","type":"apply_start","hook":{"resource":{"addr":"data.x.y"},"action":"read"}}`))
+	other.Line([]byte(`{"@level":"info","@message":"OpenTofu 1.12.6-dev","type":"version","tofu":"1.12.6-dev","ui":"1.2"}`))
+	if other.Begun || other.Tool != "tofu 1.12.6-dev" {
+		t.Errorf("got %+v", other)
 	}
 }
 

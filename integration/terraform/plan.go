@@ -37,9 +37,6 @@ func (t *Terraform) Plan(ctx context.Context, root plan.Root, log io.Writer) (pl
 	if err != nil {
 		return plan.Planned{}, err
 	}
-	if planned.Tool, err = t.whichTool(ctx, tf); err != nil {
-		return plan.Planned{}, err
-	}
 	options := []tfexec.PlanOption{tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String())}
 	if root.Destroy {
 		options = append(options, tfexec.Destroy(true))
@@ -57,10 +54,22 @@ func (t *Terraform) Plan(ctx context.Context, root plan.Root, log io.Writer) (pl
 	if err != nil {
 		return plan.Planned{}, w.failure(ctx, "terraform plan", err, story.First, stderr.String())
 	}
+	if planned.Tool, err = t.planner(ctx, story.Tool); err != nil {
+		return plan.Planned{}, err
+	}
 	if err := seal(&planned, root); err != nil {
 		return plan.Planned{}, err
 	}
 	return planned, nil
+}
+
+// planner returns what made a plan: what it said itself while it did, else what the binary is now.
+func (t *Terraform) planner(ctx context.Context, itself string) (string, error) {
+	if itself != "" {
+		return itself, nil
+	}
+	name, version, err := t.Tool(ctx)
+	return name + " " + version, err
 }
 
 // narrator turns the JSON log of a command into lines for people.
@@ -105,7 +114,7 @@ func (t *Terraform) Show(ctx context.Context, root plan.Root, planned plan.Plann
 	if err != nil {
 		return plan.Summary{}, err
 	}
-	program, env, err := w.launcher(t.binary, env)
+	program, env, err := w.launcher(t.binary, "", env)
 	if err != nil {
 		return plan.Summary{}, err
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	FileOrder   = "order.json"
 	FileShimLog = "shim.log"     // what the shim itself prints
+	FileLaunch  = "launch"       // starts the tool: see LaunchScript
 	FileStop    = "stop"         // somebody asked for an end in order
 	FileStarted = "started.json" // Terraform is about to start: from here on the plan is used up
 	FileEvents  = "events.jsonl" // Terraform's JSON log, masked
@@ -26,8 +27,10 @@ const (
 // Order is what the shim is told. No secret is in it (S9): those come as its environment.
 type Order struct {
 	Binary     string   `json:"binary"`
-	Tool       string   `json:"tool,omitempty"` // "terraform 1.11.4"; empty: not compared
-	Dir        string   `json:"dir"`            // of the root module
+	Tool       string   `json:"tool,omitempty"`      // that made the plan, "terraform 1.11.4"; empty: not compared
+	Known      string   `json:"known,omitempty"`     // what the binary said that it is, when it was the file BinaryID
+	BinaryID   string   `json:"binary_id,omitempty"` // see the function of that name; empty: it is asked
+	Dir        string   `json:"dir"`                 // of the root module
 	Plan       string   `json:"plan"`
 	PlanDigest string   `json:"plan_digest"`
 	LockDigest string   `json:"lock_digest"` // of .terraform.lock.hcl; "" when there is none
@@ -84,6 +87,11 @@ func ReadJSON(dir, name string, to any) error {
 // WriteJSON writes a file of an attempt's folder, 0600, so that it is there whole or not at all, even
 // after a power cut. With once it must not exist yet: fs.ErrExist.
 func WriteJSON(dir, name string, value any, once bool) error {
+	return writeJSON(dir, name, value, once, true)
+}
+
+// writeJSON is WriteJSON; what is not lasting may be gone or broken after a power cut.
+func writeJSON(dir, name string, value any, once, lasting bool) error {
 	raw, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -93,7 +101,10 @@ func WriteJSON(dir, name string, value any, once bool) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	_, err = tmp.Write(append(raw, '\n'))
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if lasting {
+		err = errors.Join(err, tmp.Sync())
+	}
+	err = errors.Join(err, tmp.Close())
 	switch {
 	case err != nil:
 	case once: // a link, unlike a rename, refuses to take an existing name
@@ -104,7 +115,7 @@ func WriteJSON(dir, name string, value any, once bool) error {
 	if once || err != nil {
 		_ = os.Remove(tmp.Name())
 	}
-	if err == nil {
+	if err == nil && lasting {
 		err = syncDir(dir)
 	}
 	if err != nil {

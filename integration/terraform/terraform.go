@@ -22,8 +22,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
-
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -67,8 +65,7 @@ type Terraform struct {
 	user     *account          // nil: no switching
 	initTurn chan struct{}     // holds a value while an init runs
 
-	name string      // of the tool, as New found it
-	file os.FileInfo // of the binary, then
+	memory memory // of what the binary said
 }
 
 // account is the user that Terraform runs as.
@@ -121,15 +118,12 @@ func (t *Terraform) find() error {
 			tried = append(tried, fmt.Sprintf("%s: %v", name, err))
 			continue
 		}
-		tool, version, err := t.version(context.Background(), path)
+		found, err := t.ask(context.Background(), path)
 		if err == nil {
-			err = recentEnough(tool, version)
+			err = recentEnough(found.name, found.version)
 		}
 		if err == nil {
-			t.file, err = os.Stat(path)
-		}
-		if err == nil {
-			t.binary, t.name = path, tool
+			t.binary = path
 			return nil
 		}
 		tried = append(tried, fmt.Sprintf("%s: %v", path, err))
@@ -202,31 +196,6 @@ func recentEnough(tool, version string) error {
 		return fmt.Errorf("its version is %s, and 1.5 is the oldest that can be used", version)
 	}
 	return nil
-}
-
-// Tool returns the tool's name, "terraform" or "tofu", and its version. It asks each time: the binary
-// may have been replaced since.
-func (t *Terraform) Tool(ctx context.Context) (name, version string, err error) {
-	name, version, err = t.version(ctx, t.binary)
-	if err != nil {
-		return "", "", &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: t.binary + " cannot be used", Hint: howToGet, Cause: err}
-	}
-	return name, version, nil
-}
-
-// whichTool returns what Tool does, as one word after the other, of the binary that tf has asked for its
-// version already. The name is asked for only if the binary is another file than New found.
-func (t *Terraform) whichTool(ctx context.Context, tf *tfexec.Terraform) (string, error) {
-	now, err := os.Stat(t.binary)
-	if err == nil && os.SameFile(now, t.file) && now.Size() == t.file.Size() && now.ModTime().Equal(t.file.ModTime()) {
-		version, _, err := tf.Version(ctx, false)
-		if err != nil {
-			return "", fmt.Errorf("ask %s for its version: %w", t.binary, err)
-		}
-		return t.name + " " + version.String(), nil
-	}
-	name, version, err := t.Tool(ctx)
-	return name + " " + version, err
 }
 
 // account settles who Terraform runs as.

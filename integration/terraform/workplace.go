@@ -1,6 +1,8 @@
 package terraform
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
@@ -28,7 +29,8 @@ type workplace struct {
 	home      string
 	tmp       string
 	tfData    string
-	shortTmp  bool // tmp is not in the data folder, which has too long a path
+	launch    string // script that starts Terraform: see launcher
+	shortTmp  bool   // tmp is not in the data folder, which has too long a path
 	account   *account
 	masker    *Masker
 	closeLogs []io.Closer
@@ -43,7 +45,11 @@ func (t *Terraform) workplace(root plan.Root) (*workplace, error) {
 	w := &workplace{
 		root: root, account: t.user,
 		home: filepath.Join(root.Data, "home"), tfData: filepath.Join(root.Data, "terraform"), tmp: filepath.Join(root.Data, "tmp"),
-		masker: t.masker(root),
+		masker: t.masker(root), launch: filepath.Join(root.Data, "launch"),
+	}
+	if w.account != nil { // we run it as we are: where Terraform's user may write, it could be another script by then
+		sum := sha256.Sum256([]byte(root.Data))
+		w.launch = filepath.Join(t.cfg.LockDir, "launch-"+hex.EncodeToString(sum[:8]))
 	}
 	for _, dir := range []string{root.Data, w.home, w.tfData, w.tmp, filepath.Join(root.Data, "logs")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -78,6 +84,9 @@ func ShortTmp(dir string) (tmp string, made bool, err error) {
 func (w *workplace) close() {
 	for _, log := range w.closeLogs {
 		_ = log.Close() // whatever could not be written is not worth failing the command for
+	}
+	if w.account != nil {
+		_ = os.Remove(w.launch)
 	}
 	if w.shortTmp {
 		_ = os.RemoveAll(w.tmp)
@@ -192,48 +201,4 @@ func (w *workplace) ownCheckout() error {
 		return fmt.Errorf("hand the checkout over: %w", err)
 	}
 	return nil
-}
-
-// launcher returns the program that terraform-exec and we start: the tool itself, or a script in the
-// data folder that switches the user first (terraform-exec cannot) and gives back their names to
-// TF_VAR_ variables (which terraform-exec refuses). No secret is in it.
-func (w *workplace) launcher(binary string, env map[string]string) (string, map[string]string, error) {
-	var script strings.Builder
-	script.WriteString("#!/bin/sh\n")
-	needed := w.account != nil
-	out := map[string]string{}
-	for name, value := range env {
-		if rest, ok := strings.CutPrefix(name, varPrefix); ok {
-			needed = true
-			fmt.Fprintf(&script, "export %s%s=\"$%s%s\"\nunset %s%s\n", varPrefix, rest, renamed, rest, renamed, rest)
-			name = renamed + rest
-		}
-		out[name] = value
-	}
-	if !needed {
-		return binary, env, nil
-	}
-	script.WriteString("exec ")
-	if w.account != nil {
-		fmt.Fprintf(&script, "setpriv --reuid=%d --regid=%d --init-groups -- ", w.account.uid, w.account.gid)
-	}
-	fmt.Fprintf(&script, "%s \"$@\"\n", quoteShell(binary))
-	path := filepath.Join(w.root.Data, "launch")
-	if err := writeScript(path, script.String()); err != nil {
-		return "", nil, fmt.Errorf("write the launcher of Terraform: %w", err)
-	}
-	return path, out, nil
-}
-
-func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-// writeScript writes an executable file. While it is open no other goroutine may start a process: that
-// would inherit the descriptor for a moment, and running the script would fail with "text file busy".
-func writeScript(path, text string) error {
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	return os.WriteFile(path, []byte(text), 0o755) //nolint:gosec // Terraform's user runs it; it holds no secret
 }

@@ -46,6 +46,10 @@ func afterFirst(ctx context.Context, heard <-chan struct{}) (context.Context, co
 }
 
 func (s *shim) result(ctx context.Context, err error, story *terraform.Story) terraform.Result {
+	if err != nil && !story.Begun && s.order.Tool != "" && story.Tool != "" && story.Tool != s.order.Tool {
+		// Both tools refuse a plan of another version, before anything else.
+		return terraform.Result{Refused: true, Message: s.otherTool(story.Tool)}
+	}
 	result := terraform.Result{OK: err == nil, Stale: story.First.Stale()}
 	exit, ended := errors.AsType[*exec.ExitError](err)
 	switch {

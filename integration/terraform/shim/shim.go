@@ -155,8 +155,37 @@ func (s *shim) environ() error {
 	return nil
 }
 
+// tool returns terraform-exec, which wants to know the version. The binary is asked, unless it is the
+// very file that said before that it is what the plan was made by. Should it start another version all
+// the same, Terraform refuses the plan: see result.
 func (s *shim) tool(ctx context.Context) (*tfexec.Terraform, error) {
-	tf, err := tfexec.NewTerraform(s.order.Dir, s.order.Binary)
+	if _, version, ok := strings.Cut(s.order.Tool, " "); ok && s.sameBinary() {
+		if tf, err := s.launcher(ctx, version); err == nil {
+			return tf, nil
+		} // else no scripts can be run there
+	}
+	return s.prepared(ctx, s.order.Binary)
+}
+
+func (s *shim) sameBinary() bool {
+	return s.order.Known == s.order.Tool && s.order.BinaryID != "" && s.order.BinaryID == terraform.BinaryID(s.order.Binary)
+}
+
+// launcher is prepared with a script that answers for the binary.
+func (s *shim) launcher(ctx context.Context, version string) (*tfexec.Terraform, error) {
+	script, err := terraform.LaunchScript(s.order.Binary, version)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(s.dir, terraform.FileLaunch)
+	if err := terraform.WriteScript(path, script); err != nil {
+		return nil, fmt.Errorf("write the launcher of Terraform: %w", err)
+	}
+	return s.prepared(ctx, path)
+}
+
+func (s *shim) prepared(ctx context.Context, program string) (*tfexec.Terraform, error) {
+	tf, err := tfexec.NewTerraform(s.order.Dir, program)
 	if err != nil {
 		return nil, fmt.Errorf("set Terraform up: %w", err)
 	}
@@ -184,11 +213,13 @@ func (s *shim) check() error {
 		return &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the provider lock file is not the one that the plan was made with"}
 	}
 	if _, version, ok := strings.Cut(s.order.Tool, " "); ok && version != s.version {
-		return &upgrade.Error{
-			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("the plan was made by %s, and %s is installed now", s.order.Tool, s.version),
-		}
+		return &upgrade.Error{Code: upgrade.CodeConflict, Msg: s.otherTool(s.version)}
 	}
 	return nil
+}
+
+func (s *shim) otherTool(found string) string {
+	return fmt.Sprintf("the plan was made by %s, and %s is installed now", s.order.Tool, found)
 }
 
 // begin uses the plan up: from here on it is never applied by anybody else.
