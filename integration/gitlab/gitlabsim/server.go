@@ -3,7 +3,6 @@ package gitlabsim
 import (
 	"cmp"
 	"context"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,11 +67,11 @@ type state struct {
 	mishaps    []*mishap
 	limits     map[int64]*window
 	closed     bool
-	key        *rsa.PrivateKey
+	keys       []signingKey
 }
 
 // ids are the last ones given out, one row of numbers per table, as in GitLab's database.
-type ids struct{ user, project, pipeline, job, deployment, environment, mergeRequest, note, hook, delivery, version int64 }
+type ids struct{ user, project, pipeline, job, deployment, environment, mergeRequest, note, hook, delivery, version, key int64 }
 
 func next(id *int64) int64 {
 	*id++
