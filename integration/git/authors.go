@@ -21,19 +21,15 @@ const authorFields = "%an%x00%ae%x00%cn%x00%ce%x00%(trailers:key=Co-authored-by,
 // the address. With an empty base it looks at head alone. Error: CodeNotFound when the mirror lacks
 // either commit.
 func (g *Git) Authors(ctx context.Context, project forge.Project, base, head upgrade.Commit) ([]forge.Author, error) {
-	if err := g.object(ctx, project, string(head), "commit"); err != nil {
-		return nil, err
-	}
+	about := names(kindCommit, head)
 	args := []string{"log", "-z", "--no-show-signature", "--encoding=UTF-8", "--format=tformat:" + authorFields}
 	if base.Zero() {
 		args = append(args, "--max-count=1", string(head))
 	} else {
-		if err := g.object(ctx, project, string(base), "commit"); err != nil {
-			return nil, err
-		}
+		about = names(kindCommit, base, head)
 		args = append(args, string(head), "^"+string(base))
 	}
-	out, err := g.read(ctx, project, append(args, "--")...)
+	out, err := g.read(ctx, project, about, append(args, "--")...)
 	if err != nil {
 		return nil, fmt.Errorf("read the authors up to %s: %w", head.Short(), err)
 	}

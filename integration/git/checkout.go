@@ -43,7 +43,7 @@ func (g *Git) Checkout(ctx context.Context, project forge.Project, tree upgrade.
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("check out into %q: not an absolute path", dir)
 	}
-	if err := g.object(ctx, project, string(tree), "tree"); err != nil {
+	if err := names(kindTree, tree).check(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -52,7 +52,13 @@ func (g *Git) Checkout(ctx context.Context, project forge.Project, tree upgrade.
 	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 		return errors.Join(err, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "the folder to check out into is not empty"})
 	}
-	return g.checkout(ctx, g.mirror(project), tree, dir, submodules{git: g, project: project})
+	err := g.checkout(ctx, g.mirror(project), tree, dir, submodules{git: g, project: project})
+	if exitCode(err) > 0 {
+		if errMissing := g.missing(ctx, project, names(kindTree, tree)); errMissing != nil {
+			return errMissing
+		}
+	}
+	return err
 }
 
 func (g *Git) checkout(ctx context.Context, mirror string, tree upgrade.Tree, dir string, subs submodules) error {
@@ -112,12 +118,9 @@ func (g *Git) writeFiles(ctx context.Context, mirror string, tree upgrade.Tree, 
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	env := []string{"GIT_INDEX_FILE=" + filepath.Join(tmp, "index"), "GIT_WORK_TREE=" + dir}
-	if _, err := g.run(ctx, command{dir: mirror, cwd: dir, env: env, args: []string{"read-tree", string(tree)}}); err != nil {
-		return err
-	}
 	_, err = g.run(ctx, command{dir: mirror, cwd: dir, env: env, limit: 5 * localLimit, args: []string{
 		"-c", "core.symlinks=false", "-c", "core.autocrlf=false", "-c", "core.fileMode=true", "-c", "core.protectHFS=true",
-		"-c", "core.protectNTFS=true", "checkout-index", "--all", "--quiet",
+		"-c", "core.protectNTFS=true", "read-tree", "--reset", "-u", "--no-recurse-submodules", string(tree),
 	}})
 	return err
 }

@@ -42,6 +42,7 @@ type Git struct {
 	cfg    Config
 	host   *url.URL // of Config.URL; nil: not given
 	binary string
+	trees  treeCache
 
 	mu    sync.Mutex // guards the field below
 	turns map[string]chan struct{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,13 +21,14 @@ const pinned = "refs/upgradegate/"
 // there. Error: CodeUnavailable, CodeUnauthorized, CodeNotFound (no such repository).
 func (g *Git) Fetch(ctx context.Context, project forge.Project) error {
 	return g.locked(ctx, project, func(dir string) error {
-		return g.fetch(ctx, project, dir, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+		return g.fetch(ctx, project, dir, everything()...)
 	})
 }
 
-// Ensure makes the commit available, by a fetch of branches and tags if it is missing, then by its own
-// name, and keeps it even if no branch leads to it any more. Error: CodeNotFound when GitLab does not
-// have it either; CodeUnavailable; CodeUnauthorized.
+// Ensure makes the commit available, by a fetch of branches, tags and the commit itself if it is
+// missing, and keeps it even if no branch leads to it any more. A commit that was made available before
+// costs neither a process nor a wait. Error: CodeNotFound when GitLab does not have it either;
+// CodeUnavailable; CodeUnauthorized.
 //
 // That a commit can be had does not prove that a branch leads to it: GitLab gives out any commit by
 // name. Ask IsAncestor.
@@ -38,29 +40,49 @@ func (g *Git) ensureIn(ctx context.Context, project forge.Project, mirror string
 	if _, err := upgrade.ParseCommit(string(commit)); err != nil {
 		return err
 	}
+	if isPinned(mirror, commit) {
+		return nil
+	}
 	return g.lockedIn(ctx, project, mirror, func(dir string) error {
-		ref := pinned + string(commit)
-		has, err := g.has(ctx, dir, string(commit)+"^{commit}")
-		if err != nil {
+		err := g.pin(ctx, dir, commit)
+		if exitCode(err) <= 0 {
 			return err
 		}
-		if !has {
-			if err := g.fetch(ctx, project, dir, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"); err != nil {
-				return err
-			}
-			if has, err = g.has(ctx, dir, string(commit)+"^{commit}"); err != nil {
-				return err
-			}
+		// It is not there. With a ref of its own: without one the commit is nobody's, and a gc would take it.
+		err = g.fetch(ctx, project, dir, append(everything(), "+"+string(commit)+":"+pinned+string(commit))...)
+		if upgrade.CodeOf(err) != upgrade.CodeNotFound {
+			return err
 		}
-		if !has {
-			// With a ref of its own: without one the commit is nobody's, and a gc would take it.
-			return g.fetch(ctx, project, dir, "+"+string(commit)+":"+ref)
+		// A GitLab that gives out no commit by name may have it on a branch all the same.
+		if errAll := g.fetch(ctx, project, dir, everything()...); errAll != nil {
+			return errAll
 		}
-		if _, err := g.run(ctx, command{dir: dir, args: []string{"update-ref", ref, string(commit)}}); err != nil {
-			return fmt.Errorf("keep commit %s: %w", commit.Short(), err)
+		if g.pin(ctx, dir, commit) == nil {
+			return nil
 		}
-		return nil
+		return err
 	})
+}
+
+// everything is what a mirror mirrors.
+func everything() []string {
+	return []string{"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"}
+}
+
+// pin keeps a commit that the mirror has. A *failed: it has no such commit.
+func (g *Git) pin(ctx context.Context, dir string, commit upgrade.Commit) error {
+	_, err := g.run(ctx, command{dir: dir, args: []string{"update-ref", pinned + string(commit), string(commit) + "^{commit}"}})
+	if err != nil {
+		return fmt.Errorf("keep commit %s: %w", commit.Short(), err)
+	}
+	return nil
+}
+
+// isPinned reports whether the mirror surely has and keeps a commit, without asking git: false if that
+// keeps its refs elsewhere than in files of their own.
+func isPinned(mirror string, commit upgrade.Commit) bool {
+	text, err := os.ReadFile(filepath.Join(mirror, filepath.FromSlash(pinned), string(commit))) //nolint:gosec // a path of ours, with the name of a commit
+	return err == nil && strings.TrimSuffix(string(text), "\n") == string(commit)
 }
 
 func (g *Git) fetch(ctx context.Context, project forge.Project, dir string, refspecs ...string) error {
@@ -71,10 +93,8 @@ func (g *Git) fetch(ctx context.Context, project forge.Project, dir string, refs
 	args := []string{
 		"fetch", "--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance", "--no-write-fetch-head",
 	}
-	if len(refspecs) > 1 { // everything: what is gone there goes here
-		args = append(args, "--prune")
-	}
-	args = append(args, "--", address.String())
+	// What is gone there goes here; --prune looks at nothing but what the refspecs name.
+	args = append(args, "--prune", "--", address.String())
 	_, err = g.run(ctx, command{dir: dir, address: address, limit: g.cfg.Limit, args: append(args, refspecs...)})
 	if err != nil {
 		return fmt.Errorf("fetch %s: %w", project.Path, remote(err))
