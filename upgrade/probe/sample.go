@@ -1,0 +1,32 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// LookupEvery is how often a stream asks DNS for the site's addresses.
+const LookupEvery = time.Second
+
+// Sample is one probe of a stream that goes on at a fixed rate whatever comes back. Its times are
+// monotonic and count from the beginning of the stream.
+type Sample struct {
+	Sched   time.Duration  // when it was due
+	Start   time.Duration  // when it was begun: later than Sched by the prober's own lag
+	End     time.Duration  // when the answer was complete, or the probe gave up
+	Address netip.AddrPort // that was dialled; zero: the name was looked up
+	OK      bool           // the answer came and was the right one
+	Class   Class          // ClassOK with OK
+	Layer   Layer          // at which it broke; "" with OK
+	Status  int            // HTTP status; 0 if none came
+	Quote   string         // with a wrong answer: as in Ladder
+}
+
+// Blind reports whether the sample says nothing about the site, for a reason of the prober's own.
+func (s Sample) Blind() bool {
+	switch s.Class { //nolint:exhaustive // the others are the site's
+	case ClassProber, ClassUnsent, ClassGuarded:
+		return true
+	}
+	return false
+}
