@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/forge"
@@ -62,15 +63,20 @@ func (g *Git) Checkout(ctx context.Context, project forge.Project, tree upgrade.
 }
 
 func (g *Git) checkout(ctx context.Context, mirror string, tree upgrade.Tree, dir string, subs submodules) error {
-	entries, err := g.entries(ctx, mirror, tree)
-	if err != nil {
-		return err
+	var entries []entry
+	var errList error
+	var group sync.WaitGroup
+	group.Go(func() { entries, errList = g.entries(ctx, mirror, tree) })
+	errWrite := g.writeFiles(ctx, mirror, tree, dir)
+	group.Wait()
+	if errList != nil {
+		return errList
 	}
 	if links := countLinks(entries); links > 0 {
 		g.cfg.Log.WarnContext(ctx, "symbolic links are checked out as small files", "project", subs.project.Path, "tree", string(tree), "links", links)
 	}
-	if err := g.writeFiles(ctx, mirror, tree, dir); err != nil {
-		return fmt.Errorf("check out %s: %w", tree.Short(), err)
+	if errWrite != nil {
+		return fmt.Errorf("check out %s: %w", tree.Short(), errWrite)
 	}
 	if err := verify(dir, entries); err != nil {
 		return fmt.Errorf("check %s after its checkout: %w", tree.Short(), err)

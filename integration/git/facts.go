@@ -60,6 +60,9 @@ func (g *Git) missing(ctx context.Context, project forge.Project, about objectNa
 		return errMirror
 	}
 	for _, name := range about.all {
+		if _, known := g.trees.get(treeKey{project.ID, upgrade.Commit(name)}); known && errMirror == nil {
+			continue
+		}
 		if errMirror == nil {
 			has, err := g.has(ctx, mirror, name+"^{"+about.kind+"}")
 			if err != nil {
