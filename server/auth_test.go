@@ -17,7 +17,8 @@ import (
 func TestEveryRouteIsGuarded(t *testing.T) {
 	open := map[string]int{
 		"GET /healthz": 200, "GET /readyz": 200, "GET /static/:name": 404, "GET /login": 200, "POST /login": 401,
-		"POST /webhooks/gitlab": 200,
+		"POST /webhooks/gitlab":  200,
+		"GET /api/v1/verify/:id": 404, // an id cannot be guessed
 	}
 	hook := func(r gin.IRouter) { r.POST("/webhooks/gitlab", func(c *gin.Context) { c.Status(http.StatusOK) }) }
 	s := newSite(t, fullWorld(), func(c *Config) { c.Mount = []func(gin.IRouter){hook} })

@@ -82,6 +82,8 @@ type Config struct {
 	Health     pinger
 	Acts       acts
 	Logs       logs
+	IDTokens   idTokens      // of jobs that ask for production
+	Questions  verifications // of theirs
 
 	// Tokens has at least one; names and secrets differ.
 	Tokens []Token
@@ -112,7 +114,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

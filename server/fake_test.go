@@ -51,6 +51,7 @@ type world struct {
 	pingWait   bool
 	panicky    bool
 	ticks      []chan struct{}
+	asks       fakeQuestions
 }
 
 func notFound(what string) error {
@@ -212,7 +213,7 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w,
+		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks,
 		Tokens: []Token{
 			{upgrade.Person{Name: "Vera Viewer", Role: upgrade.RoleViewer}, viewerToken},
 			{upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager, GitLabUser: 17}, managerToken},

@@ -31,6 +31,8 @@ type Server struct {
 	health     pinger
 	acts       acts
 	logs       logs
+	idTokens   idTokens
+	questions  verifications
 
 	keys      *keyring
 	memory    memory
@@ -49,7 +51,9 @@ type Server struct {
 	pages pages
 	files map[string]asset // by the name under which they are served
 	tail  journalEnd
-	open  atomic.Int64 // streams
+	open  atomic.Int64 // streams, and those who wait for an answer
+
+	asking atomic.Int64 // those whose ID token is being looked at
 
 	handler http.Handler
 	ending  chan struct{} // closed when streams are to end
@@ -64,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
-		acts: cfg.Acts, logs: cfg.Logs,
+		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
 		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -135,6 +139,7 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 		r.GET("/metrics", s.guardAPI, show)
 	}
 	s.apiRoutes(r.Group("/api/v1", limitBody, s.guardAPI))
+	s.verifyRoutes(r.Group("/api/v1", limitBody))
 	s.pageRoutes(r)
 	r.NoRoute(s.guardRest, func(c *gin.Context) {
 		s.answer(c, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is nothing at this address"})

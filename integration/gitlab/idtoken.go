@@ -24,12 +24,13 @@ const (
 	leeway = 30 * time.Second
 )
 
-// TokensConfig is what Tokens needs. URL and Audience must be set.
+// TokensConfig is what Tokens needs. URL must be set.
 type TokensConfig struct {
 	// URL is the address of the instance as GitLab itself calls it (external_url): its tokens name it as
 	// their issuer, letter by letter.
 	URL string
-	// Audience is what a token must be made for, the aud of id_tokens: the service's public address.
+	// Audience is what a token must be made for, the aud of id_tokens: the service's public address. If it
+	// is empty, no token is good.
 	Audience string
 	// HTTP gives the transport; default: one of our own.
 	HTTP *http.Client
@@ -55,9 +56,6 @@ func NewTokens(cfg TokensConfig) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Audience == "" {
-		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "ID tokens need an audience", Hint: "set server.public_url"}
-	}
 	if cfg.Timeout < 0 {
 		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("timeout %s of reading keys is negative", cfg.Timeout)}
 	}
@@ -76,8 +74,13 @@ func NewTokens(cfg TokensConfig) (*Tokens, error) {
 // Verify returns what the token proves: that GitLab signed it (RS256 only), for us, for now. Whether it
 // was used before is not known here. Errors: CodeUnauthorized, which never quotes the token, if it
 // proves nothing; CodeUnavailable if GitLab's keys could not be had, or CodeLimited if it is too early to
-// ask for them again: the token may be good.
+// ask for them again: the token may be good. CodeUnavailable without an audience, too.
 func (t *Tokens) Verify(ctx context.Context, raw string) (upgrade.PipelineToken, error) {
+	if t.audience == "" {
+		return upgrade.PipelineToken{}, &upgrade.Error{
+			Code: upgrade.CodeUnavailable, Msg: "the service does not know the address for which ID tokens are made", Hint: "set server.public_url",
+		}
+	}
 	kid, err := keyID(raw)
 	if err != nil {
 		return upgrade.PipelineToken{}, err

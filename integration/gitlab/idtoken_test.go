@@ -454,7 +454,7 @@ func TestIDTokenReadsKeysOnce(t *testing.T) {
 func TestNewTokens(t *testing.T) {
 	for name, cfg := range map[string]gitlab.TokensConfig{
 		"no_url":           {Audience: audience},
-		"no_audience":      {URL: "https://gitlab.example.org"},
+		"no_https":         {URL: "gitlab.example.org", Audience: audience},
 		"negative_timeout": {URL: "https://gitlab.example.org", Audience: audience, Timeout: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -463,4 +463,17 @@ func TestNewTokens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestIDTokenWithoutAudience: a service that does not know who it is believes nobody.
+func TestIDTokenWithoutAudience(t *testing.T) {
+	i := newIdentity(t)
+	tokens, err := gitlab.NewTokens(gitlab.TokensConfig{URL: i.url})
+	check(t, err)
+	said := i.claims(t)
+	said["aud"] = ""
+	raw, err := i.sim.SignClaims(nil, said)
+	check(t, err)
+	_, err = tokens.Verify(t.Context(), raw)
+	refused(t, err, upgrade.CodeUnavailable, "does not know the address", raw)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/upgradegate/upgradegate/config"
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/integration/gitlab"
 	"github.com/upgradegate/upgradegate/lifecycle"
 	"github.com/upgradegate/upgradegate/server"
 	"github.com/upgradegate/upgradegate/store"
@@ -110,9 +111,13 @@ func (s *Service) serveHTTP(o Options) error {
 	for _, token := range o.Config.Server.Tokens {
 		tokens = append(tokens, server.Token{Person: token.Person, Secret: token.Secret})
 	}
+	idTokens, err := gitlab.NewTokens(gitlab.TokensConfig{URL: o.Config.GitLab.URL, Audience: o.Config.Server.PublicURL, Clock: o.Clock})
+	if err != nil {
+		return err
+	}
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
-		Acts: s.lifecycle, Logs: s.lifecycle, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
+		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},
 	})
