@@ -29,6 +29,7 @@ func (r *reader) checkGates(raw *rawFile) []Gate {
 			list = append(list, Gate{Gate: gate, Settings: settings})
 		}
 	}
+	r.aim(raw, list)
 	return append(list, unwritten(raw, list)...)
 }
 
@@ -90,6 +91,8 @@ func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at st
 	case gates.KindGuard:
 		r.checkStagingOnly(g, at)
 		return gates.GuardSettings{Types: g.guard.types, Also: g.guard.also}
+	case gates.KindOutage:
+		return r.checkOutage(raw, g, gate, at)
 	case gates.KindSettled:
 		r.checkStagingOnly(g, at)
 		return gates.SettledSettings{}

@@ -3,6 +3,8 @@ package config
 import (
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -25,6 +27,12 @@ func gateForms() []variant[rawGate] {
 		{word: gates.KindGuard, fields: []field[rawGate]{
 			optional("types", "Types of resources under guard, globs such as aws_kms_*, instead of those that are built in.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.types }),
 			optional("also", "Types of resources under guard on top of the others, globs.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.also }),
+		}},
+		{word: gates.KindOutage, fields: []field[rawGate]{
+			required("path", "What is probed: the name of a varnish gate, whose first path it is, or a path of its own.", nameOrPath(), func(g *rawGate) *rawTarget { return &g.outage.target }),
+			lasting("every", "How often each address is probed.", 10*time.Millisecond, 5*time.Second, gates.DefaultEvery, func(g *rawGate) *time.Duration { return &g.outage.every }),
+			optional("budget", "How much outage an apply may cause.", budgetShape(), func(g *rawGate) *rawBudget { return &g.outage.budget }),
+			lasting("baseline", "How long the site is watched before an apply, in which it must be well.", 200*time.Millisecond, 5*time.Minute, gates.DefaultBaseline, func(g *rawGate) *time.Duration { return &g.outage.baseline }),
 		}},
 		{word: gates.KindSettled},
 		{word: gates.KindLaunch, fields: []field[rawGate]{
@@ -52,7 +60,7 @@ func builtKinds() []string {
 
 // laterKinds lists the kinds that are designed: product.md §6.
 func laterKinds() []string {
-	return []string{"ownership", "availability", "kms-grants", "http", "command"}
+	return []string{"ownership", "kms-grants", "http", "command"}
 }
 
 func gateShape() shape[rawGate] {
@@ -74,6 +82,29 @@ func gateShape() shape[rawGate] {
 		given("skip", "Do not ask it for a while.", skip, func(g *rawGate) **rawSkip { return &g.skip }),
 	}
 	return variants("kind", common, gateForms()...)
+}
+
+// nameOrPath is the name of a gate that has paths, or a path.
+func nameOrPath() shape[rawTarget] {
+	gate, own := name[upgrade.GateName]("a gate"), pathShape()
+	return shape[rawTarget]{
+		schema: schema{AnyOf: []schema{gate.schema, own.schema}},
+		read: func(r *reader, at string, n ast.Node, into *rawTarget) {
+			if _, ok := n.(ast.MapNode); ok {
+				into.path = &rawPath{}
+				own.read(r, at, n, into.path)
+				return
+			}
+			gate.read(r, at, n, &into.gate)
+		},
+	}
+}
+
+func budgetShape() shape[rawBudget] {
+	return object(
+		lasting("longest", "The longest outage.", 40*time.Millisecond, time.Hour, gates.DefaultLongest, func(b *rawBudget) *time.Duration { return &b.longest }),
+		lasting("total", "All outages together.", 40*time.Millisecond, time.Hour, gates.DefaultTotal, func(b *rawBudget) *time.Duration { return &b.total }),
+	)
 }
 
 func pathShape() shape[rawPath] {

@@ -90,6 +90,7 @@ type rawGate struct {
 	deadline     *time.Duration
 	skip         *rawSkip
 	guard        rawGuard
+	outage       rawOutage
 	launch       rawLaunch
 	varnish      rawVarnish
 }
@@ -100,6 +101,21 @@ type rawSkip struct {
 }
 
 type rawGuard struct{ types, also []string }
+
+type rawOutage struct {
+	target   rawTarget
+	every    time.Duration
+	budget   rawBudget
+	baseline time.Duration
+}
+
+// rawTarget is one of the two.
+type rawTarget struct {
+	gate upgrade.GateName
+	path *rawPath
+}
+
+type rawBudget struct{ longest, total time.Duration }
 
 type rawLaunch struct {
 	group         string

@@ -38,6 +38,8 @@ func Kinds() []Kind {
 			Name: KindVarnish, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
 			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
 		},
+		// An outage may come when the apply has ended: routes and health checks follow behind.
+		{Name: KindOutage, Stages: []upgrade.Stage{upgrade.StageDuring}, Settle: 10 * time.Second, Deadline: 10 * time.Minute},
 		// What a plan destroys, and whether it was carried out, stays so as long as nothing changes.
 		{Name: KindGuard, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 5 * time.Minute},
 		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter}, Deadline: 30 * time.Minute},
@@ -70,6 +72,7 @@ type Settings interface {
 }
 
 var (
+	_ Settings = OutageSettings{}
 	_ Settings = GuardSettings{}
 	_ Settings = LaunchSettings{}
 	_ Settings = SettledSettings{}

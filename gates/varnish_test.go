@@ -29,6 +29,10 @@ func (f *fakeProber) Climb(context.Context, probe.Path) ([]probe.Ladder, error) 
 	return f.answers[min(f.asked, len(f.answers))-1], nil
 }
 
+func (f *fakeProber) Stream(context.Context, probe.Path, time.Duration, func(probe.Sample)) error {
+	return errors.New("not this one")
+}
+
 func ladder(layer probe.Layer) probe.Ladder {
 	l := probe.Ladder{URL: "http://site.test/", Address: netip.MustParseAddrPort("192.0.2.1:80")}
 	broken := false

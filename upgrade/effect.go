@@ -3,7 +3,12 @@ package upgrade
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
+
+// LongOutage stands in the brief of an availability gate whose outage was more than ten times as long as
+// its limit, or had not ended. Results are listed without their evidence, so the brief has to tell.
+const LongOutage = "far beyond the limit"
 
 // EffectOf returns what it means for people that r failed.
 func EffectOf(r Result) Effect {
@@ -18,6 +23,9 @@ func EffectOf(r Result) Effect {
 	case "kms-grants":
 		return EffectGrants
 	case "availability":
+		if strings.Contains(r.Brief, LongOutage) {
+			return EffectLongOutage
+		}
 		return EffectShortOutage
 	}
 	return EffectOther

@@ -78,10 +78,7 @@ func guarded(err error) string {
 }
 
 func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	secure := tls.Client(conn, &tls.Config{
-		ServerName: c.t.host, RootCAs: c.t.roots, Time: c.p.now,
-		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
-	})
+	secure := tls.Client(conn, c.tlsConfig())
 	start := c.p.now()
 	limited, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
 	defer cancel()
@@ -103,6 +100,40 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	}
 	broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits) + certDetail(err)
 	return nil, broken
+}
+
+// connectOnce opens TCP and, where the address says so, TLS, both within the connect limit, without a
+// second look at what went wrong. The caller closes the connection.
+func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
+	if err := c.p.guard.Check(c.addr); err != nil {
+		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
+	defer cancel()
+	conn, err := c.p.dial(ctx, "tcp", c.addr.String())
+	if err != nil {
+		if local := localTrouble(err); local != nil {
+			return nil, local
+		}
+		return nil, c.broke(probe.LayerTCP, tcpClass(err))
+	}
+	if !c.t.tls {
+		return conn, nil
+	}
+	secure := tls.Client(conn, c.tlsConfig())
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the handshake's error is the news
+		return nil, c.broke(probe.LayerTLS, tlsClass(err))
+	}
+	return secure, nil
+}
+
+// tlsConfig says whose certificate is good.
+func (c *climber) tlsConfig() *tls.Config {
+	return &tls.Config{
+		ServerName: c.t.host, RootCAs: c.t.roots, Time: c.p.now,
+		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+	}
 }
 
 // tcpClass sorts an error of connecting.

@@ -1,0 +1,209 @@
+package varnish
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// spare is how many probes of one address may be in flight beyond those that have not reached their
+// limits yet. More are only there when this machine does not get round to ending them.
+const spare = 8
+
+// Stream probes path once per every, each time on a connection of its own, until ctx ends; then it waits
+// for what is in flight, at most the limits of one probe, and returns nil. It sends on time whatever comes
+// back: a site that is slow or silent gets as many questions as one that answers (an open loop), since
+// probes that wait for each other pass over an outage. Every address of the name is probed at the same
+// rate, four of them at most; DNS is asked once per [probe.LookupEvery], beside the probes, so that it is
+// no part of their time. A probe that is not sent, because this machine cannot keep up, is a sample too.
+//
+// A good answer has the expected status, body and headers, and came through Varnish if that is demanded;
+// it may come from the cache. The path's bypass is not used. Connecting, with TLS, may take the connect
+// limit, and the answer the response limit.
+//
+// each is called once for every probe and every lookup, when it has ended, one call at a time.
+//
+// Error: CodeInvalid when the path cannot be probed as written, before anything is sent.
+func (p *Prober) Stream(ctx context.Context, path probe.Path, every time.Duration, each func(probe.Sample)) error {
+	t, err := parse(path)
+	switch {
+	case err != nil:
+		return err
+	case every <= 0:
+		return invalid(nil, "probes cannot be sent every %s", every)
+	}
+	s := &stream{p: p, t: t, every: every, each: each, start: monotonic()}
+	s.most = int64((p.limits.Connect+p.limits.Response)/every) + spare
+	if t.given.IsValid() {
+		s.addrs = []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}
+	} else {
+		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, s.lookUp) })
+	}
+	s.tick(ctx, every, s.launch)
+	s.group.Wait()
+	return nil
+}
+
+// monotonic returns the present time of this machine.
+func monotonic() time.Time {
+	return time.Now() //nolint:forbidigo // latencies and the gaps between answers are real, whatever the world's clock says
+}
+
+// stream is a Stream at work.
+type stream struct {
+	p      *Prober
+	t      *target
+	every  time.Duration
+	start  time.Time
+	most   int64 // in flight per address
+	group  sync.WaitGroup
+	flying atomic.Int64
+
+	telling sync.Mutex // serialises each
+	each    func(probe.Sample)
+
+	mu    sync.Mutex       // guards the fields below
+	addrs []netip.AddrPort // that are probed, ascending
+	asked time.Duration    // when the lookup that found them was begun
+}
+
+func (s *stream) elapsed() time.Duration { return monotonic().Sub(s.start) }
+
+func (s *stream) tell(sample probe.Sample) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.each(sample)
+}
+
+// tick calls do for every moment that is due until ctx ends, none left out: when this machine was held
+// up, those that were missed are done late and all at once. Of those that are due when ctx has ended, do
+// is told that it is over.
+func (s *stream) tick(ctx context.Context, every time.Duration, do func(ctx context.Context, due time.Duration)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for due := time.Duration(0); ; due += every {
+		timer.Reset(due - s.elapsed())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			for ; due < s.elapsed(); due += every {
+				do(ctx, due)
+			}
+			return
+		}
+		do(ctx, due)
+	}
+}
+
+// launch sends a probe to each address.
+func (s *stream) launch(ctx context.Context, due time.Duration) {
+	s.mu.Lock()
+	addrs := s.addrs
+	s.mu.Unlock()
+	for _, addr := range addrs {
+		if ctx.Err() != nil || s.flying.Load() >= s.most*int64(len(addrs)) {
+			now := s.elapsed()
+			s.tell(probe.Sample{Sched: due, Start: now, End: now, Address: addr, Class: probe.ClassUnsent})
+			continue
+		}
+		s.flying.Add(1)
+		s.group.Go(func() {
+			defer s.flying.Add(-1)
+			s.tell(s.probe(context.WithoutCancel(ctx), addr, due))
+		})
+	}
+}
+
+// probe makes one request and says what came of it.
+func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Duration) probe.Sample {
+	sample := probe.Sample{Sched: due, Start: s.elapsed(), Address: addr}
+	c := s.p.begin(s.t, addr, s.p.now())
+	err := c.once(ctx)
+	sample.End = s.elapsed()
+	sample.Status = c.ladder.Status
+	broken, isBroken := err.(*brokenError) //nolint:errorlint // never wrapped: it is a result, not a failure
+	switch {
+	case err == nil:
+		sample.OK, sample.Class = true, probe.ClassOK
+	case isBroken:
+		sample.Class, sample.Layer = broken.class, broken.layer
+		if broken.answer != nil {
+			sample.Status, sample.Quote = broken.answer.status, c.quote(broken.answer)
+		}
+	default:
+		sample.Class = probe.ClassProber
+	}
+	return sample
+}
+
+// once makes one request on a connection of its own and judges the answer by itself. A *brokenError is a
+// result; any other error means that nobody could tell.
+func (c *climber) once(ctx context.Context) error {
+	conn, err := c.connectOnce(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // everything that mattered has been read
+	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Response)
+	defer cancel()
+	got, err := c.exchange(ctx, conn, c.request(false))
+	if err != nil {
+		return err
+	}
+	tr := traceOf(got.header)
+	c.ladder.Status = got.status
+	if err := c.judgeVarnish(got, tr); err != nil {
+		return err
+	}
+	if err := c.fetched(got, tr); err != nil {
+		return err
+	}
+	return c.judgeContent(got)
+}
+
+// lookUp asks DNS beside the probes. While it does not answer, the addresses known before stay, as they
+// do with users for a while.
+func (s *stream) lookUp(ctx context.Context, due time.Duration) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.group.Go(func() {
+		sample := probe.Sample{Sched: due, Start: s.elapsed(), Layer: probe.LayerDNS}
+		found, err := s.p.lookUp(ctx, s.t)
+		sample.End = s.elapsed()
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return // cut off
+		case err != nil:
+			sample.Class = probe.ClassProber
+		case len(found.addrs) == 0:
+			sample.Class = found.rung.Class
+		default:
+			sample.OK, sample.Class, sample.Layer = true, probe.ClassOK, ""
+			s.aim(ctx, found.addrs, sample.Start)
+		}
+		s.tell(sample)
+	})
+}
+
+// aim lets probes go to addresses from now on, unless a later lookup has said where. Those that this
+// machine cannot reach for lack of IPv6 are left out.
+func (s *stream) aim(ctx context.Context, addrs []netip.AddrPort, asked time.Duration) {
+	var reachable []netip.AddrPort
+	for _, addr := range addrs {
+		if !addr.Addr().Is6() || s.p.guard.Check(addr) != nil || !s.p.noRoute(ctx, addr) {
+			reachable = append(reachable, addr)
+		}
+	}
+	slices.SortFunc(reachable, netip.AddrPort.Compare) // DNS turns them round from answer to answer
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if asked >= s.asked {
+		s.addrs, s.asked = reachable[:min(len(reachable), atOnce)], asked
+	}
+}
