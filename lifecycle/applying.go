@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -22,7 +24,7 @@ func (l *Lifecycle) applying(ctx context.Context, w *engine.Work, run upgrade.Ru
 	}
 	root, err := l.root(run, stack)
 	if err != nil {
-		return l.endApply(run, upgrade.Apply{}, plan.Ended{Message: upgrade.Public(err)}), nil
+		return l.ended(run, upgrade.PhaseFailed, upgrade.Cause{Kind: upgrade.CauseApply, Message: upgrade.Public(err)}), nil
 	}
 	applies, err := l.Store.Applies(ctx, run.ID)
 	if err != nil {
@@ -34,6 +36,11 @@ func (l *Lifecycle) applying(ctx context.Context, w *engine.Work, run upgrade.Ru
 			a.row = earlier
 			return a.resume(ctx)
 		}
+	}
+	if _, err := os.Stat(run.Plan.File); errors.Is(err, fs.ErrNotExist) { // overridden after it was tidied away
+		step := l.to(run, upgrade.PhasePlanning)
+		step.Events[0].Text = "The plan was removed when the run was blocked. It is made again."
+		return step, nil
 	}
 	return a.begin(ctx)
 }
@@ -71,9 +78,18 @@ func (a *apply) attempt() plan.Attempt {
 }
 
 func (a *apply) begin(ctx context.Context) (upgrade.Step, error) {
+	tree := a.run.Tree
+	if a.run.Half == upgrade.HalfBack {
+		base, _, err := a.Store.Base(ctx, a.run.Stack)
+		if err != nil {
+			return upgrade.Step{}, fmt.Errorf("read the base of %s: %w", a.run.Stack, err)
+		}
+		tree = base.Tree
+	}
 	a.run.Applies++
 	a.row = upgrade.Apply{
-		Run: a.run.ID, N: a.run.Applies, Stack: a.run.Stack, Environment: a.run.Environment, Tree: a.run.Tree,
+		Run: a.run.ID, N: a.run.Applies, Stack: a.run.Stack, Environment: a.run.Environment,
+		Tree: tree, Back: a.run.Half == upgrade.HalfBack,
 		FileDigest: a.run.Plan.FileDigest, State: upgrade.ApplyIntended, Host: a.Host, BootID: a.BootID,
 		Dir: filepath.Join(a.folder(a.run.ID), "apply-"+strconv.Itoa(a.run.Applies)), BegunAt: a.Clock.Now(),
 	}
@@ -85,13 +101,16 @@ func (a *apply) begin(ctx context.Context) (upgrade.Step, error) {
 }
 
 func (a *apply) start(ctx context.Context) (upgrade.Step, error) {
+	if err := a.beginWatch(ctx, a.run); err != nil {
+		return upgrade.Step{}, err
+	}
 	stopWatching := a.watchRequests(ctx)
 	ended, err := a.Terraform.Apply(ctx, a.root, a.attempt(), a.tick(ctx))
 	stopped := stopWatching()
 	if err != nil {
 		return a.broke(ctx, err)
 	}
-	return a.end(ended, stopped), nil
+	return a.end(ctx, ended, stopped), nil
 }
 
 // broke decides what an error of ours means for an apply. Only what certainly changed nothing is planned
@@ -101,14 +120,14 @@ func (a *apply) broke(ctx context.Context, err error) (upgrade.Step, error) {
 	case ctx.Err() != nil:
 		return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
 	case errors.Is(err, plan.ErrLost):
-		return a.lost(upgrade.Public(err)), nil
+		return a.lost(ctx, upgrade.Public(err)), nil
 	case upgrade.CodeOf(err) == upgrade.CodeConflict:
-		return a.refused(upgrade.Public(err)), nil
+		return a.refused(ctx, upgrade.Public(err)), nil
 	case upgrade.Transient(err):
 		return upgrade.Step{}, fmt.Errorf("apply: %w", err)
 	}
 	a.Logger.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
-	return a.lost(upgrade.Public(err)), nil
+	return a.lost(ctx, upgrade.Public(err)), nil
 }
 
 // maxPlans is how often one run plans, when its plans are refused before their first change.
@@ -116,7 +135,8 @@ const maxPlans = 3
 
 // refused goes back to planning: the plan was not applied, since it, the lock file or the state is no
 // longer what was judged (S2).
-func (a *apply) refused(why string) upgrade.Step {
+func (a *apply) refused(ctx context.Context, why string) upgrade.Step {
+	watched := a.endWatch(ctx, a.run)
 	a.row.State, a.row.EndedAt = upgrade.ApplyExited, a.Clock.Now()
 	var step upgrade.Step
 	if a.row.N >= maxPlans {
@@ -128,7 +148,7 @@ func (a *apply) refused(why string) upgrade.Step {
 		step = a.to(a.run, upgrade.PhasePlanning)
 		step.Events = append(step.Events, a.event(a.run, upgrade.EventNote, "", fmt.Sprintf("The plan was not applied: %s. It is made again.", why)))
 	}
-	step.Applies = []upgrade.Apply{a.row}
+	step.Applies, step.Results = []upgrade.Apply{a.row}, watched
 	return step
 }
 
@@ -136,11 +156,11 @@ func (a *apply) refused(why string) upgrade.Step {
 func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	switch {
 	case a.row.State == upgrade.ApplyExited:
-		return a.end(plan.Ended{OK: a.row.OK, At: a.row.EndedAt, Message: "Terraform stopped"}, nil), nil
+		return a.end(ctx, plan.Ended{OK: a.row.OK, At: a.row.EndedAt, Message: "Terraform stopped"}, nil), nil
 	case a.row.State == upgrade.ApplyLost:
-		return a.lost("nobody knows how it ended"), nil
+		return a.lost(ctx, "nobody knows how it ended"), nil
 	case a.row.Host != a.Host:
-		return a.elsewhere(), nil
+		return a.elsewhere(ctx), nil
 	}
 	if err := a.skipTold(ctx); err != nil {
 		return upgrade.Step{}, err
@@ -153,74 +173,76 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	}
 	switch found {
 	case plan.FoundResult:
-		return a.end(ended, stopped), nil
+		return a.end(ctx, ended, stopped), nil
 	case plan.FoundNeverRan:
 		return a.start(ctx)
 	case plan.FoundLost:
-		return a.lost("its process ended without a result"), nil
+		return a.lost(ctx, "its process ended without a result"), nil
 	}
-	return a.lost(fmt.Sprintf("an unheard-of finding %q", found)), nil
+	return a.lost(ctx, fmt.Sprintf("an unheard-of finding %q", found)), nil
 }
 
 // hostPatience is how long a run waits for the host that applies for it to come back.
 const hostPatience = 15 * time.Minute
 
-func (a *apply) elsewhere() upgrade.Step {
+func (a *apply) elsewhere(ctx context.Context) upgrade.Step {
 	since := a.Clock.Now().Sub(a.run.Since)
 	if since < hostPatience {
 		return a.waits(a.run, fmt.Sprintf("host %s applies, and only it can tell", a.row.Host), upgrade.Park(a.run.Since.Add(hostPatience)))
 	}
-	return a.lost(fmt.Sprintf("host %s applied and has not come back", a.row.Host))
+	return a.lost(ctx, fmt.Sprintf("host %s applied and has not come back", a.row.Host))
 }
 
-func (a *apply) lost(why string) upgrade.Step {
+func (a *apply) lost(ctx context.Context, why string) upgrade.Step {
+	watched := a.endWatch(ctx, a.run)
 	a.row.State, a.row.EndedAt = upgrade.ApplyLost, a.Clock.Now()
 	a.run.ChangedAt = a.row.EndedAt
 	step := a.ended(a.run, upgrade.PhaseInterrupted, upgrade.Cause{Kind: upgrade.CauseInterrupted, Message: "the apply was lost: " + why})
+	step.Applies, step.Results = []upgrade.Apply{a.row}, watched
+	return step
+}
+
+func (a *apply) end(ctx context.Context, ended plan.Ended, stopped []upgrade.Request) upgrade.Step {
+	if ended.Stale && len(stopped) == 0 {
+		return a.refused(ctx, orWord(ended.Message, "the state has moved since the plan was made"))
+	}
+	at := a.Clock.Now()
+	a.row.State, a.row.OK, a.row.EndedAt = upgrade.ApplyExited, ended.OK, at
+	a.run.Progress.Failed = ended.Address
+	a.run.ChangedAt = at
+	step := a.after(ctx, ended, stopped)
 	step.Applies = []upgrade.Apply{a.row}
 	return step
 }
 
-func (a *apply) end(ended plan.Ended, stopped []upgrade.Request) upgrade.Step {
-	if ended.Stale && len(stopped) == 0 {
-		return a.refused(orWord(ended.Message, "the state has moved since the plan was made"))
+// after says where the run goes from an apply that ended. Gates that watch go on to the end of settling
+// only if the apply is whole and forth; else they are judged now (S12).
+func (a *apply) after(ctx context.Context, ended plan.Ended, stopped []upgrade.Request) upgrade.Step {
+	if len(stopped) == 0 && ended.OK && !a.row.Back {
+		a.run.Round = 1
+		a.run.Progress.Done = a.run.Progress.Total
+		return a.to(a.run, upgrade.PhaseSettling)
 	}
-	a.run.Progress.Failed = ended.Address
-	step := a.endApply(a.run, a.row, ended)
-	if len(stopped) > 0 {
-		run := a.run
-		run.StoppedBy = stopped[0].By.Name
-		run.ChangedAt = a.Clock.Now()
-		applies := step.Applies
-		step = a.ended(run, upgrade.PhaseStopped, upgrade.Cause{Kind: upgrade.CauseStopped, Message: reasonOf(stopped[0])})
-		step.Applies = applies
+	watched := a.endWatch(ctx, a.run)
+	var step upgrade.Step
+	switch {
+	case len(stopped) > 0:
+		a.run.StoppedBy = stopped[0].By.Name
+		step = a.by(a.ended(a.run, upgrade.PhaseStopped, upgrade.Cause{Kind: upgrade.CauseStopped, Message: reasonOf(stopped[0])}), a.run.StoppedBy)
 		for _, request := range stopped {
 			step.Handled = append(step.Handled, request.ID)
 		}
-	}
-	return step
-}
-
-// endApply writes down how an apply ended and where the run goes from there.
-func (l *Lifecycle) endApply(run upgrade.Run, row upgrade.Apply, ended plan.Ended) upgrade.Step {
-	at := l.Clock.Now()
-	run.ChangedAt = at
-	var step upgrade.Step
-	if ended.OK {
-		run.Round = 1
-		run.Progress.Done = run.Progress.Total
-		step = l.to(run, upgrade.PhaseSettling)
-	} else {
+	case ended.OK:
+		step = a.to(a.run, upgrade.PhasePlanning)
+		step.Events[0].Text = "The way back to the base was applied. Whether staging is there, a plan of the base says."
+	default:
 		message := ended.Message
 		if message == "" {
 			message = fmt.Sprintf("Terraform ended with exit code %d", ended.ExitCode)
 		}
-		step = l.ended(run, upgrade.PhaseFailed, upgrade.Cause{Kind: upgrade.CauseApply, Message: message})
+		step = a.ended(a.run, upgrade.PhaseFailed, upgrade.Cause{Kind: upgrade.CauseApply, Message: message})
 	}
-	if row.N > 0 {
-		row.State, row.OK, row.EndedAt = upgrade.ApplyExited, ended.OK, at
-		step.Applies = []upgrade.Apply{row}
-	}
+	step.Results = watched
 	return step
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
 // errAsked is why asking gates ends early: somebody asked something of the run.
@@ -26,8 +27,13 @@ func (l *Lifecycle) checking(ctx context.Context, w *engine.Work, run upgrade.Ru
 		return upgrade.Step{}, err
 	}
 	run.Tally.Gates = len(asked)
+	l.forgetWatch(run.ID)
 	if len(open) > 0 {
-		err := l.ask(ctx, w, &run, open, gates.Input{Stack: stack, Round: run.Round})
+		in := gates.Input{Stack: stack, Round: run.Round, Replan: l.replan(run, stack)}
+		if in.Befores, err = l.atStart(ctx, run); err != nil {
+			return upgrade.Step{}, err
+		}
+		err := l.ask(ctx, w, &run, open, in)
 		if errors.Is(err, errAsked) {
 			return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it
 		}
@@ -100,14 +106,7 @@ func (l *Lifecycle) keep(ctx context.Context, w *engine.Work, run *upgrade.Run, 
 	if !result.Early {
 		next.Tally = counted(next.Tally, result.Outcome)
 	}
-	word := result.Outcome.Look().Word
-	event := l.event(next, upgrade.EventGate, "", fmt.Sprintf("%s: %s. %s", result.Gate, word, result.Message))
-	event.Data = map[string]string{
-		"gate": string(result.Gate), "environment": string(result.Environment), "outcome": string(result.Outcome),
-	}
-	if result.Early {
-		event.Data["early"] = "true"
-	}
+	event := l.gateEvent(next, result)
 	err := w.Commit(ctx, upgrade.Step{Runs: []upgrade.Run{next}, Results: []upgrade.Result{result}, Events: []upgrade.Event{event}})
 	if err != nil {
 		return fmt.Errorf("keep the answer of %s: %w", result.Gate, err)
@@ -115,6 +114,19 @@ func (l *Lifecycle) keep(ctx context.Context, w *engine.Work, run *upgrade.Run, 
 	next.Rev++
 	*run = next
 	return nil
+}
+
+// gateEvent is the journal's line for a gate's answer.
+func (l *Lifecycle) gateEvent(run upgrade.Run, result upgrade.Result) upgrade.Event {
+	text := fmt.Sprintf("%s: %s. %s", result.Gate, result.Outcome.Look().Word, result.Message)
+	event := l.event(run, upgrade.EventGate, "", text)
+	event.Data = map[string]string{
+		"gate": string(result.Gate), "environment": string(result.Environment), "outcome": string(result.Outcome),
+	}
+	if result.Early {
+		event.Data["early"] = "true"
+	}
+	return event
 }
 
 func counted(tally upgrade.Tally, outcome upgrade.Outcome) upgrade.Tally {
@@ -131,27 +143,61 @@ func counted(tally upgrade.Tally, outcome upgrade.Outcome) upgrade.Tally {
 	return tally
 }
 
-// decide folds the answers into the verdict; with an open one the unlock orders are written in the
-// same transaction.
+// decide folds everything that the run is judged by into the verdict; with an open one the unlock orders
+// are written in the same transaction, if no other stack of the upgrade is to come.
 func (l *Lifecycle) decide(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
-	results, err := l.Store.Results(ctx, run.ID)
+	c, err := l.openChange(ctx, run)
 	if err != nil {
-		return upgrade.Step{}, fmt.Errorf("read results of run %d: %w", run.ID, err)
+		return upgrade.Step{}, err
 	}
-	verdict, causes := upgrade.Fold(l.counting(run, results))
-	if verdict != upgrade.VerdictOpen {
+	causes, _, err := l.stands(ctx, run, c)
+	if err != nil {
+		return upgrade.Step{}, err
+	}
+	if len(causes) > 0 {
 		step := l.ended(run, upgrade.PhaseBlocked, causes...)
 		step.Wake, err = l.siblingJobs(ctx, run)
 		return step, err
 	}
 	run.Verdict, run.Causes = upgrade.VerdictOpen, nil
 	step := l.to(run, upgrade.PhaseUnlocking)
-	step.Wake, err = l.siblingJobs(ctx, run)
-	if err != nil {
+	if step.Wake, err = l.siblingJobs(ctx, run); err != nil {
 		return upgrade.Step{}, err
 	}
-	step.Orders, err = l.ordersIfAllOpen(ctx, run)
+	p, err := l.prove(ctx, step.Runs[0])
+	if err != nil || !p.open() {
+		return step, err // unlocking says what is still missing, and what to do about it
+	}
+	step.Given = p.given
+	step.Orders, err = l.missingOrders(ctx, run)
 	return step, err
+}
+
+// atStart returns what gates found before the first apply of the open change: what is gone since then was
+// lost by the change, whichever apply of it did that (S12).
+func (l *Lifecycle) atStart(ctx context.Context, run upgrade.Run) ([]upgrade.Result, error) {
+	c, err := l.openChange(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	for _, apply := range c.applies {
+		if !apply.Back {
+			return l.befores(ctx, apply.Run, apply.N)
+		}
+	}
+	return nil, nil
+}
+
+// replan returns what makes a new plan of the run's content, which is never applied.
+func (l *Lifecycle) replan(run upgrade.Run, stack upgrade.Stack) func(context.Context) (plan.Summary, error) {
+	return func(ctx context.Context) (plan.Summary, error) {
+		root, err := l.ready(ctx, &run, stack)
+		if err != nil {
+			return plan.Summary{}, err
+		}
+		_, summary, err := l.makePlan(ctx, run.ID, root, StageSettled)
+		return summary, errors.Join(err, l.dropPlan(run.ID))
+	}
 }
 
 // counting returns what the verdict is made of: for each configured gate its newest answer of this

@@ -4,20 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
-	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/internal/world"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/forge"
-	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
 // fakeGitLab is GitLab and its git at once: what a commit contains is a string, and its tree the hash
@@ -37,6 +34,9 @@ type fakeGitLab struct {
 	statuses    []forge.Status
 	deployments []forge.Deployment
 	acts        []string
+	notes       map[int64]string
+	users       map[int64]forge.User
+	authors     []forge.Author // of every commit
 	unprotected bool
 	fail        error
 }
@@ -44,6 +44,7 @@ type fakeGitLab struct {
 func newFakeGitLab(clock *world.Clock) *fakeGitLab {
 	return &fakeGitLab{
 		clock: clock, branches: map[string]forge.Branch{}, contents: map[upgrade.Commit]string{}, approvals: map[int64][]forge.Approval{},
+		notes: map[int64]string{}, users: map[int64]forge.User{},
 	}
 }
 
@@ -287,7 +288,22 @@ func (g *fakeGitLab) Deployments(_ context.Context, _ int64, _ string, _ int) ([
 	return slices.Clone(g.deployments), err
 }
 
-func (g *fakeGitLab) UpsertNote(context.Context, int64, int64, string, string) error { return nil }
+func (g *fakeGitLab) UpsertNote(_ context.Context, _, iid int64, _, body string) error {
+	unlock, err := g.lock()
+	defer unlock()
+	g.notes[iid] = body
+	return err
+}
+
+func (g *fakeGitLab) User(_ context.Context, id int64) (forge.User, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	user, known := g.users[id]
+	if !known {
+		user = forge.User{ID: id, Username: fmt.Sprintf("user%d", id), Name: fmt.Sprintf("User %d", id)}
+	}
+	return user, err
+}
 
 func (g *fakeGitLab) Ensure(_ context.Context, _ forge.Project, commit upgrade.Commit) error {
 	unlock, err := g.lock()
@@ -319,11 +335,57 @@ func (g *fakeGitLab) MergeTree(_ context.Context, _ forge.Project, target, head 
 	return treeOf(g.contents[head]), false, err
 }
 
-func (g *fakeGitLab) Touched(_ context.Context, _ forge.Project, from, to upgrade.Tree) ([]string, error) {
-	if from == to {
-		return nil, nil
+// contentOf returns what a tree holds.
+func (g *fakeGitLab) contentOf(tree upgrade.Tree) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, content := range g.contents {
+		if treeOf(content) == tree {
+			return content
+		}
 	}
-	return []string{"main.tf"}, nil
+	return ""
+}
+
+// part returns what a content holds of a folder: contents are "a=1 b=2", or one word for everything.
+func part(content, dir string) string {
+	for word := range strings.FieldsSeq(content) {
+		if name, value, named := strings.Cut(word, "="); named && name == dir {
+			return value
+		}
+	}
+	if dir == "" || !strings.Contains(content, "=") {
+		return content
+	}
+	return ""
+}
+
+func (g *fakeGitLab) Touched(_ context.Context, _ forge.Project, from, to upgrade.Tree) ([]string, error) {
+	was, is := g.contentOf(from), g.contentOf(to)
+	var paths []string
+	for word := range strings.FieldsSeq(was + " " + is) {
+		name, _, named := strings.Cut(word, "=")
+		if named && part(was, name) != part(is, name) && !slices.Contains(paths, name+"/main.tf") {
+			paths = append(paths, name+"/main.tf")
+		}
+	}
+	if from != to && len(paths) == 0 {
+		paths = []string{"main.tf"}
+	}
+	return paths, nil
+}
+
+// fakeGit is the git of the same GitLab.
+type fakeGit struct{ *fakeGitLab }
+
+func (g fakeGit) Authors(context.Context, forge.Project, upgrade.Commit, upgrade.Commit) ([]forge.Author, error) {
+	unlock, err := g.lock()
+	defer unlock()
+	return g.authors, err
+}
+
+func (g *fakeGitLab) HasDir(_ context.Context, _ forge.Project, tree upgrade.Tree, dir string) (bool, error) {
+	return part(g.contentOf(tree), dir) != "", nil
 }
 
 func (g *fakeGitLab) Describe(_ context.Context, _ forge.Project, commit upgrade.Commit) (string, error) {
@@ -336,115 +398,4 @@ func (g *fakeGitLab) Checkout(_ context.Context, _ forge.Project, tree upgrade.T
 
 func (g *fakeGitLab) ResolveDir(checkout, dir string) (string, error) {
 	return filepath.Join(checkout, dir), nil
-}
-
-// fakeTerraform plans one change and applies it at once, or as it is told.
-type fakeTerraform struct {
-	clock *world.Clock
-
-	mu      sync.Mutex // guards the fields below
-	initErr error
-	planErr error
-	applies []plan.Attempt
-	ended   *plan.Ended   // nil: ended well
-	hold    chan struct{} // not nil: an apply waits for it
-	hangs   chan struct{} // not nil: the next plan closes it and hangs until its context ends
-	found   plan.Found    // what Adopt finds
-	stopped int
-	refuse  int // how many applies are refused before their first change
-	plans   int
-}
-
-func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, err := io.WriteString(log, "initialised\n")
-	return errors.Join(f.initErr, err)
-}
-
-func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.hangs != nil {
-		close(f.hangs)
-		f.hangs = nil
-		<-ctx.Done()
-		return plan.Planned{}, context.Cause(ctx)
-	}
-	f.plans++
-	file := filepath.Join(root.Data, "plan.tfplan")
-	sum := sha256.Sum256(fmt.Append(nil, file, f.plans)) // each plan is another file
-	return plan.Planned{File: file, FileDigest: hex.EncodeToString(sum[:]), Tool: "terraform 1.11.4"}, f.planErr
-}
-
-func (f *fakeTerraform) Show(context.Context, plan.Root, plan.Planned) (plan.Summary, error) {
-	return plan.Summary{Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update, After: json.RawMessage(`"a value"`)}}, Digest: "change"}, nil
-}
-
-func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, error) {
-	f.mu.Lock()
-	f.applies = append(f.applies, attempt)
-	hold, ended, refused := f.hold, f.ended, f.refuse > 0
-	f.refuse--
-	f.mu.Unlock()
-	if refused {
-		return plan.Ended{}, &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the plan file is not the one that was judged"}
-	}
-	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
-	if hold != nil {
-		select {
-		case <-hold:
-		case <-ctx.Done():
-			return plan.Ended{}, context.Cause(ctx)
-		}
-	}
-	if ended != nil {
-		return *ended, nil
-	}
-	tick(plan.Tick{Kind: plan.TickDone, Address: "aws_x.y", Action: plan.Update, Done: 1, Total: 1, At: f.clock.Now()})
-	return plan.Ended{OK: true, At: f.clock.Now()}, nil
-}
-
-func (f *fakeTerraform) Adopt(context.Context, plan.Attempt, func(plan.Tick)) (plan.Ended, plan.Found, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return plan.Ended{OK: true, At: f.clock.Now()}, f.found, nil
-}
-
-func (f *fakeTerraform) Stop(context.Context, plan.Attempt) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stopped++
-	if f.hold != nil {
-		close(f.hold)
-		f.hold = nil
-	}
-	return nil
-}
-
-func (f *fakeTerraform) applied() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.applies)
-}
-
-// fakeGate answers as it is told; nil passes.
-type fakeGate struct {
-	mu     sync.Mutex // guards the fields below
-	answer error
-	asked  int
-}
-
-func (g *fakeGate) check(_ context.Context, _ gates.Input, rec *gates.Recorder) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.asked++
-	rec.Passed("an instance was healthy")
-	return g.answer
-}
-
-func (g *fakeGate) says(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.answer = err
 }

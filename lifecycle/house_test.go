@@ -30,6 +30,7 @@ type house struct {
 	stop      func()
 	data      string
 	mask      func(string) string // nil: none
+	gates     []gates.Gate        // besides the one that starts an instance
 }
 
 func friday() time.Time { return time.Date(2026, 11, 20, 16, 0, 0, 0, time.UTC) }
@@ -53,9 +54,11 @@ func newHouse(t *testing.T, stacks ...upgrade.Stack) *house {
 		stacks = []upgrade.Stack{edge()}
 	}
 	clock := world.New(friday())
+	gitlab := newFakeGitLab(clock)
+	terraform := newFakeTerraform(clock, gitlab)
 	h := &house{
-		t: t, ctx: t.Context(), clock: clock, gitlab: newFakeGitLab(clock), terraform: &fakeTerraform{clock: clock},
-		gate: &fakeGate{}, data: t.TempDir(),
+		t: t, ctx: t.Context(), clock: clock, gitlab: gitlab, terraform: terraform,
+		gate: &fakeGate{terraform: terraform}, data: t.TempDir(),
 	}
 	for _, stack := range stacks {
 		h.gitlab.addProject(stack.Project)
@@ -78,7 +81,7 @@ func (h *house) open(stacks []upgrade.Stack) {
 		TouchesLive: true, Settle: 5 * time.Minute, GoodFor: 20 * time.Minute, Deadline: 10 * time.Minute, Check: h.gate.check,
 	}
 	l, err := lifecycle.New(lifecycle.Config{
-		Stacks: stacks, Gates: []gates.Gate{launch}, Store: db, Forge: h.gitlab, Git: h.gitlab, Terraform: h.terraform,
+		Stacks: stacks, Gates: append([]gates.Gate{launch}, h.gates...), Store: db, Forge: h.gitlab, Git: fakeGit{h.gitlab}, Terraform: h.terraform,
 		Clock: h.clock, Mask: func(s string) string { return h.masked(s) }, Logger: log, Data: filepath.Join(h.data, "work"), Host: "here", BootID: "boot", PublicURL: "https://gate.test",
 	})
 	if err != nil {

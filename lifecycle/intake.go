@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,9 @@ func (l *Lifecycle) understand(ctx context.Context, delivery upgrade.Delivery) (
 	if hint.Kind == upgrade.HintOther || hint.Kind == upgrade.HintNote {
 		return fate(upgrade.FateIgnored, "%s says nothing that is acted on", orWord(delivery.Event, "it")), nil
 	}
+	if hint.Kind == upgrade.HintRetry || hint.Kind == upgrade.HintRehearse {
+		return l.retry(ctx, hint)
+	}
 	project, err := l.Forge.ProjectByID(ctx, hint.ProjectID)
 	if err != nil {
 		if upgrade.CodeOf(err) == upgrade.CodeNotFound && len(l.stacksOf(hint.Project)) == 0 {
@@ -59,7 +63,7 @@ func (l *Lifecycle) understand(ctx context.Context, delivery upgrade.Delivery) (
 		return upgrade.Step{}, fmt.Errorf("read project %d: %w", hint.ProjectID, err)
 	}
 	if len(l.stacksOf(project.Path)) == 0 {
-		return fate(upgrade.FateIgnored, "no stack is configured for project %s", project.Path), nil
+		return l.unknownProject(ctx, project)
 	}
 	switch hint.Kind {
 	case upgrade.HintPush:
@@ -68,9 +72,21 @@ func (l *Lifecycle) understand(ctx context.Context, delivery upgrade.Delivery) (
 		return l.mergeRequest(ctx, project, hint.MergeRequest)
 	case upgrade.HintPipeline, upgrade.HintJob, upgrade.HintDeployment:
 		return l.progressed(ctx, project, hint)
-	case upgrade.HintReconcile, upgrade.HintNote, upgrade.HintOther:
+	case upgrade.HintReconcile, upgrade.HintRetry, upgrade.HintRehearse, upgrade.HintNote, upgrade.HintOther:
 	}
 	return fate(upgrade.FateIgnored, "nothing to do"), nil
+}
+
+// unknownProject says that no stack is of the project, and whether it had another name when one was.
+func (l *Lifecycle) unknownProject(ctx context.Context, project forge.Project) (upgrade.Step, error) {
+	runs, err := l.Store.Runs(ctx, upgrade.RunFilter{ProjectID: project.ID, Limit: 1})
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read runs of %s: %w", project.Path, err)
+	}
+	if len(runs) > 0 {
+		return fate(upgrade.FateRefused, "project %s is called %s now: put the new name into the configuration", runs[0].Project, project.Path), nil
+	}
+	return fate(upgrade.FateIgnored, "no stack is configured for project %s", project.Path), nil
 }
 
 func orWord(word, other string) string {
@@ -92,7 +108,10 @@ func (l *Lifecycle) stacksOf(path string) []upgrade.Stack {
 
 func headRef(branch string) string { return "heads/" + branch }
 
-func mergeRef(iid int64) string { return fmt.Sprintf("merge-requests/%d", iid) }
+// mergeRefs is what the names of merge requests' refs begin with.
+const mergeRefs = "merge-requests/"
+
+func mergeRef(iid int64) string { return mergeRefs + strconv.FormatInt(iid, 10) }
 
 // pushed deals with a push: where the branch is now, not where the delivery says it was.
 func (l *Lifecycle) pushed(ctx context.Context, project forge.Project, hint upgrade.Hint) (upgrade.Step, error) {
@@ -120,12 +139,12 @@ func (l *Lifecycle) pushed(ctx context.Context, project forge.Project, hint upgr
 	branch, err := l.Forge.Branch(ctx, project.ID, hint.Ref)
 	if err != nil {
 		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
-			return fate(upgrade.FateIgnored, "branch %s no longer exists", hint.Ref), nil
+			return l.forget(ctx, project, headRef(hint.Ref), fmt.Sprintf("branch %s no longer exists", hint.Ref))
 		}
 		return upgrade.Step{}, fmt.Errorf("read branch %s: %w", hint.Ref, err)
 	}
 	if !branch.Protected {
-		return fate(upgrade.FateRefused, "branch %s is not protected in GitLab, so anybody could push to it: protect it", hint.Ref), nil
+		return l.refuse(ctx, project, headRef(hint.Ref), branch.Commit, "branch "+hint.Ref, "it is not protected in GitLab, so anybody could push to it: protect it")
 	}
 	return l.arrive(ctx, arrival{
 		project: project, stacks: stacks, ref: headRef(hint.Ref),

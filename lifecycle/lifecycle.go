@@ -37,6 +37,8 @@ type Lifecycle struct {
 	Config
 	stacks map[upgrade.StackName]upgrade.Stack
 	runner gates.Runner
+
+	watches watches
 }
 
 // The names of the periodic jobs.
@@ -53,7 +55,8 @@ func New(c Config) (*Lifecycle, error) {
 	}
 	l := &Lifecycle{
 		Config: c, stacks: make(map[upgrade.StackName]upgrade.Stack, len(c.Stacks)),
-		runner: gates.Runner{Clock: c.Clock, Mask: c.Mask},
+		runner:  gates.Runner{Clock: c.Clock, Mask: c.Mask},
+		watches: watches{all: map[watchKey]*watch{}},
 	}
 	for _, stack := range c.Stacks {
 		l.stacks[stack.Name] = stack
@@ -120,6 +123,8 @@ func (l *Lifecycle) Handlers() map[upgrade.JobKind]engine.Handler {
 		upgrade.JobRun:      l.walk,
 		upgrade.JobIntake:   l.intake,
 		upgrade.JobStatus:   l.status,
+		upgrade.JobNote:     l.note,
+		upgrade.JobVerify:   l.verify,
 		upgrade.JobPeriodic: l.periodic,
 	}
 }
@@ -171,7 +176,7 @@ func (l *Lifecycle) gatesOf(stack upgrade.StackName, stage upgrade.Stage) []gate
 // settle returns the longest settling time that the stack's gates ask for.
 func (l *Lifecycle) settle(stack upgrade.StackName) time.Duration {
 	var longest time.Duration
-	for _, gate := range l.gatesOf(stack, upgrade.StageAfter) {
+	for _, gate := range l.watchful(stack) {
 		longest = max(longest, gate.Settle)
 	}
 	return longest

@@ -18,16 +18,17 @@ const (
 	StagePrepare = "prepare"
 	StagePlan    = "plan"
 	StageApply   = "apply"
+	StageSettled = "settled"
 )
 
 // LogStages lists the logs that a run may have, in order.
-func LogStages() []string { return []string{StagePrepare, StagePlan, StageApply} }
+func LogStages() []string { return []string{StagePrepare, StagePlan, StageApply, StageSettled} }
 
 // Log opens one log of a run: Terraform's output, masked as it was written. CodeNotFound when there is
 // none (yet, or any more).
 func (l *Lifecycle) Log(_ context.Context, run upgrade.RunID, stage string) (io.ReadCloser, error) {
 	if !slices.Contains(LogStages(), stage) {
-		return nil, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no log %q", stage), Hint: "ask for prepare, plan or apply"}
+		return nil, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no log %q", stage), Hint: "ask for prepare, plan, apply or settled"}
 	}
 	file, err := os.Open(l.logFile(run, stage))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -29,56 +29,68 @@ func (l *Lifecycle) mergeRequest(ctx context.Context, project forge.Project, iid
 		}
 	}
 	if len(stacks) == 0 {
-		return fate(upgrade.FateIgnored, "merge requests to %s are not watched", mr.TargetBranch), nil
+		return l.forget(ctx, project, mergeRef(iid), fmt.Sprintf("merge requests to %s are not watched", mr.TargetBranch))
 	}
-	if mr.State != "opened" {
-		return l.leave(ctx, project, mr)
+	switch mr.State {
+	case "opened":
+	case "merged": // its tree is about to arrive on its target
+		return fate(upgrade.FateIgnored, "!%d is merged", iid), nil
+	default:
+		return l.forget(ctx, project, mergeRef(iid), fmt.Sprintf("!%d is %s", iid, mr.State))
+	}
+	state, _, err := l.Store.Ref(ctx, upgrade.RefKey{ProjectID: project.ID, Ref: mergeRef(iid)})
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read ref of !%d: %w", iid, err)
+	}
+	if state.Tree != "" && state.Commit == mr.Head { // what was let in stays in, as long as neither side moves
+		tree, conflict, err := l.merged(ctx, project, mr)
+		if err != nil {
+			return upgrade.Step{}, err
+		}
+		if !conflict && tree == state.Tree {
+			return fate(upgrade.FateIgnored, "!%d has not moved since the last delivery", iid), nil
+		}
 	}
 	unmet, err := l.unmet(ctx, project, mr, when)
 	if err != nil {
 		return upgrade.Step{}, err
 	}
 	if len(unmet) > 0 {
-		return fate(upgrade.FateRefused, "!%d is not tested: %s", iid, strings.Join(unmet, "; ")), nil
+		return l.refuse(ctx, project, mergeRef(iid), mr.Head, fmt.Sprintf("!%d", iid), strings.Join(unmet, "; "))
 	}
-	target, err := l.Forge.Branch(ctx, project.ID, mr.TargetBranch)
+	tree, conflict, err := l.merged(ctx, project, mr)
 	if err != nil {
-		return upgrade.Step{}, fmt.Errorf("read branch %s: %w", mr.TargetBranch, err)
-	}
-	for _, commit := range []upgrade.Commit{target.Commit, mr.Head} {
-		if err := l.Git.Ensure(ctx, project, commit); err != nil {
-			return upgrade.Step{}, fmt.Errorf("fetch %s: %w", commit.Short(), err)
-		}
-	}
-	tree, conflict, err := l.Git.MergeTree(ctx, project, target.Commit, mr.Head)
-	if err != nil {
-		return upgrade.Step{}, fmt.Errorf("merge !%d: %w", iid, err)
+		return upgrade.Step{}, err
 	}
 	if conflict {
-		return fate(upgrade.FateRefused, "!%d conflicts with %s: resolve the conflict and push", iid, mr.TargetBranch), nil
+		return l.refuse(ctx, project, mergeRef(iid), mr.Head, fmt.Sprintf("!%d", iid),
+			fmt.Sprintf("it conflicts with %s: resolve the conflict and push", mr.TargetBranch))
 	}
-	return l.arrive(ctx, arrival{
+	step, err := l.arrive(ctx, arrival{
 		project: project, stacks: stacks, ref: mergeRef(iid), tree: tree,
 		answer: upgrade.Answer{Ref: mr.SourceBranch, Commit: mr.Head, MergeRequest: iid, At: l.Clock.Now()},
 		title:  mr.Title, author: mr.Author,
 	})
+	step.Wake = append(step.Wake, upgrade.JobForNote(project.ID, iid))
+	return step, err
 }
 
-// leave forgets where a merge request led, once it is merged or closed.
-func (l *Lifecycle) leave(ctx context.Context, project forge.Project, mr forge.MergeRequest) (upgrade.Step, error) {
-	key := upgrade.RefKey{ProjectID: project.ID, Ref: mergeRef(mr.IID)}
-	state, known, err := l.Store.Ref(ctx, key)
+// merged returns the tree that merging the merge request now would give.
+func (l *Lifecycle) merged(ctx context.Context, project forge.Project, mr forge.MergeRequest) (tree upgrade.Tree, conflict bool, err error) {
+	target, err := l.Forge.Branch(ctx, project.ID, mr.TargetBranch)
 	if err != nil {
-		return upgrade.Step{}, fmt.Errorf("read ref of !%d: %w", mr.IID, err)
+		return "", false, fmt.Errorf("read branch %s: %w", mr.TargetBranch, err)
 	}
-	step := fate(upgrade.FateIgnored, "!%d is %s", mr.IID, mr.State)
-	if !known || state.Tree == "" || mr.State == "merged" {
-		return step, nil // a merged tree is about to arrive on its target
+	for _, commit := range []upgrade.Commit{target.Commit, mr.Head} {
+		if err := l.Git.Ensure(ctx, project, commit); err != nil {
+			return "", false, fmt.Errorf("fetch %s: %w", commit.Short(), err)
+		}
 	}
-	state.Tree, state.Commit, state.At = "", "", l.Clock.Now()
-	step.Refs = []upgrade.RefState{state}
-	step.Requests, err = l.abandoned(ctx, project.ID, state, fmt.Sprintf("!%d was %s", mr.IID, mr.State))
-	return step, err
+	tree, conflict, err = l.Git.MergeTree(ctx, project, target.Commit, mr.Head)
+	if err != nil {
+		return "", false, fmt.Errorf("merge !%d: %w", mr.IID, err)
+	}
+	return tree, conflict, nil
 }
 
 // unmet lists the conditions that do not hold for the merge request, as sentences (S13).

@@ -13,29 +13,33 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
-// planning makes the plan that is judged and applied.
+// planning makes the plan that is judged and applied. In the first half of a rehearsal it is a plan of
+// the base; when that is empty, staging is back at the base and the second half begins.
 func (l *Lifecycle) planning(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
 	stack, err := l.stack(run)
 	if err != nil {
 		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
+	if due := run.ChangedAt.Add(l.settle(run.Stack)); run.Half == upgrade.HalfForth && run.Plan.File == "" && l.Clock.Now().Before(due) {
+		return l.waits(run, "what going back set in motion settles until "+due.UTC().Format("15:04:05"), upgrade.Park(due)), nil
+	}
 	ctx, done := l.interruptible(ctx, w, run)
 	defer done()
-	root, err := l.root(run, stack)
+	root, err := l.ready(ctx, &run, stack)
 	if err != nil {
 		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
-	var planned plan.Planned
-	err = l.logged(run.ID, StagePlan, func(log io.Writer) (err error) {
-		planned, err = l.Terraform.Plan(ctx, root, log)
-		return err
-	})
+	planned, summary, err := l.makePlan(ctx, run.ID, root, StagePlan)
 	if err != nil {
 		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
-	summary, err := l.Terraform.Show(ctx, root, planned)
-	if err != nil {
-		return l.orFail(ctx, run, upgrade.CausePlan, err)
+	if run.Half == upgrade.HalfBack && planned.Empty && summary.Empty() {
+		return l.backAtBase(ctx, run)
+	}
+	if run.Half == upgrade.HalfBack {
+		if wentBack, err := l.wentBack(ctx, run); wentBack || err != nil {
+			return l.notBack(run, summary), err
+		}
 	}
 	if err := l.keepPlan(run.ID, summary); err != nil {
 		return upgrade.Step{}, err
@@ -46,6 +50,18 @@ func (l *Lifecycle) planning(ctx context.Context, w *engine.Work, run upgrade.Ru
 		"The plan creates %d, updates %d, replaces %d, destroys %d and forgets %d.",
 		run.Plan.Create, run.Plan.Update, run.Plan.Replace, run.Plan.Destroy, run.Plan.Forget)))
 	return step, nil
+}
+
+// makePlan plans in the root and reads the plan.
+func (l *Lifecycle) makePlan(ctx context.Context, run upgrade.RunID, root plan.Root, stage string) (planned plan.Planned, summary plan.Summary, err error) {
+	err = l.logged(run, stage, func(log io.Writer) (err error) {
+		planned, err = l.Terraform.Plan(ctx, root, log)
+		return err
+	})
+	if err == nil {
+		summary, err = l.Terraform.Show(ctx, root, planned)
+	}
+	return planned, summary, err
 }
 
 func facts(planned plan.Planned, summary plan.Summary) upgrade.PlanFacts {

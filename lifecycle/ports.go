@@ -14,6 +14,7 @@ import (
 type Store interface {
 	runReader
 	refReader
+	bookkeeper
 	inbox
 }
 
@@ -23,6 +24,8 @@ type runReader interface {
 	Results(ctx context.Context, id upgrade.RunID) ([]upgrade.Result, error)
 	Events(ctx context.Context, filter upgrade.EventFilter) ([]upgrade.Event, error)
 	Applies(ctx context.Context, id upgrade.RunID) ([]upgrade.Apply, error)
+	Outcomes(ctx context.Context, id upgrade.RunID) ([]upgrade.Result, error)
+	AppliesSince(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName, seq int64) ([]upgrade.Apply, error)
 	LastApply(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName) (upgrade.Apply, bool, error)
 	Orders(ctx context.Context, id upgrade.UpgradeID) ([]upgrade.Order, error)
 	OpenRequests(ctx context.Context, id upgrade.RunID) ([]upgrade.Request, error)
@@ -33,6 +36,12 @@ type refReader interface {
 	Ref(ctx context.Context, key upgrade.RefKey) (upgrade.RefState, bool, error)
 	Refs(ctx context.Context, projectID int64) ([]upgrade.RefState, error)
 	Base(ctx context.Context, stack upgrade.StackName) (upgrade.Base, bool, error)
+}
+
+type bookkeeper interface {
+	SetBase(ctx context.Context, base upgrade.Base) error
+	Verification(ctx context.Context, id upgrade.VerificationID) (upgrade.Verification, error)
+	Waiting(ctx context.Context, projectID int64) ([]upgrade.Verification, error)
 }
 
 type inbox interface {
@@ -59,6 +68,7 @@ type Forge interface {
 	Statuses(ctx context.Context, projectID int64, commit upgrade.Commit, name string) ([]forge.Status, error)
 	PostStatus(ctx context.Context, post forge.StatusPost) error
 	Deployments(ctx context.Context, projectID int64, environment string, limit int) ([]forge.Deployment, error)
+	User(ctx context.Context, id int64) (forge.User, error)
 	UpsertNote(ctx context.Context, projectID, iid int64, marker, body string) error
 }
 
@@ -74,6 +84,10 @@ type Git interface {
 	Touched(ctx context.Context, project forge.Project, from, to upgrade.Tree) ([]string, error)
 	// Describe returns the nearest tag of the commit, else its first seven digits.
 	Describe(ctx context.Context, project forge.Project, commit upgrade.Commit) (string, error)
+	// Authors returns who wrote and who committed each commit between base and head.
+	Authors(ctx context.Context, project forge.Project, base, head upgrade.Commit) ([]forge.Author, error)
+	// HasDir reports whether the tree has the folder.
+	HasDir(ctx context.Context, project forge.Project, tree upgrade.Tree, dir string) (bool, error)
 	// Checkout writes the tree's files into dir and proves them against the tree's hash.
 	Checkout(ctx context.Context, project forge.Project, tree upgrade.Tree, dir string) error
 	// ResolveDir returns the stack's folder in a checkout, refusing missing ones and links.

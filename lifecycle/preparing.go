@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
@@ -69,45 +72,123 @@ func (l *Lifecycle) preparing(ctx context.Context, w *engine.Work, run upgrade.R
 	}
 	ctx, done := l.interruptible(ctx, w, run)
 	defer done()
-	version, err := l.checkout(ctx, run)
-	if err != nil {
+	if _, err := l.ready(ctx, &run, stack); err != nil {
+		var init *initError
+		if errors.As(err, &init) {
+			return l.orFail(ctx, run, upgrade.CausePlan, init.error)
+		}
 		return l.orFail(ctx, run, upgrade.CauseCheckout, perhaps(err))
 	}
-	root, err := l.root(run, stack)
-	if err != nil {
-		return l.orFail(ctx, run, upgrade.CauseCheckout, err)
-	}
-	err = l.logged(run.ID, StagePrepare, func(log io.Writer) error { return l.Terraform.Init(ctx, root, log) })
-	if err != nil {
-		return l.orFail(ctx, run, upgrade.CausePlan, err)
-	}
-	run.Version = version
 	return l.to(run, upgrade.PhasePlanning), nil
 }
 
-func (l *Lifecycle) checkout(ctx context.Context, run upgrade.Run) (version string, err error) {
+// initError tells what Terraform says from what GitLab and git say.
+type initError struct{ error }
+
+func (e *initError) Unwrap() error { return e.error }
+
+// goal is the content that a run's folder holds, and what Terraform is to make of it.
+type goal struct {
+	Commit  upgrade.Commit
+	Tree    upgrade.Tree
+	Destroy bool // everything in the state goes: the stack is new since the base
+}
+
+// goal returns what the run plans now: its own content, or in the first half of a rehearsal the base's.
+func (l *Lifecycle) goal(ctx context.Context, run upgrade.Run, stack upgrade.Stack, project forge.Project) (goal, error) {
+	if run.Half != upgrade.HalfBack {
+		return goal{Commit: run.Commit, Tree: run.Tree}, nil
+	}
+	base, known, err := l.Store.Base(ctx, run.Stack)
+	if err != nil {
+		return goal{}, fmt.Errorf("read the base of %s: %w", run.Stack, err)
+	}
+	if !known || base.Tree == "" {
+		return goal{}, &upgrade.Error{
+			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("nobody knows what production of %s has, so staging cannot be taken back to it", run.Stack),
+			Hint: fmt.Sprintf("say it: upgradegate stack base %s COMMIT", run.Stack),
+		}
+	}
+	if err := l.Git.Ensure(ctx, project, base.Commit); err != nil {
+		return goal{}, fmt.Errorf("fetch %s: %w", base.Commit.Short(), err)
+	}
+	has, err := l.Git.HasDir(ctx, project, base.Tree, stack.Dir)
+	if err != nil {
+		return goal{}, fmt.Errorf("look for %s in the base: %w", stack.Dir, err)
+	}
+	if has {
+		return goal{Commit: base.Commit, Tree: base.Tree}, nil
+	}
+	last, begun, err := l.Store.LastApply(ctx, run.Stack, run.Environment)
+	if err != nil || !begun {
+		return goal{Commit: run.Commit, Tree: run.Tree, Destroy: true}, err
+	}
+	made, err := l.Store.Run(ctx, last.Run) // the configuration that made it knows how to end it
+	return goal{Commit: made.Commit, Tree: made.Tree, Destroy: true}, err
+}
+
+// ready makes the run's folder hold its goal, initialised, unless it does already, and returns where
+// Terraform works.
+func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.Stack) (plan.Root, error) {
 	project, err := l.Forge.ProjectByID(ctx, run.ProjectID)
 	if err != nil {
-		return "", fmt.Errorf("read project %s: %w", run.Project, err)
+		return plan.Root{}, fmt.Errorf("read project %s: %w", run.Project, err)
 	}
-	if err := l.Git.Ensure(ctx, project, run.Commit); err != nil {
-		return "", fmt.Errorf("fetch %s: %w", run.Commit.Short(), err)
+	goal, err := l.goal(ctx, *run, stack, project)
+	if err != nil {
+		return plan.Root{}, err
 	}
-	dir := l.checkoutDir(run.ID)
+	mark, err := json.Marshal(goal)
+	if err != nil {
+		return plan.Root{}, fmt.Errorf("encode the goal: %w", err)
+	}
+	marked := filepath.Join(l.folder(run.ID), "ready.json")
+	if was, err := os.ReadFile(marked); err == nil && bytes.Equal(was, mark) {
+		root, err := l.root(*run, stack)
+		root.Destroy = goal.Destroy
+		return root, err
+	}
+	if err := os.RemoveAll(marked); err != nil {
+		return plan.Root{}, fmt.Errorf("begin the checkout: %w", err)
+	}
+	if err := l.checkout(ctx, run.ID, project, goal); err != nil {
+		return plan.Root{}, err
+	}
+	version, err := l.Git.Describe(ctx, project, run.Commit)
+	if err != nil {
+		return plan.Root{}, fmt.Errorf("describe %s: %w", run.Commit.Short(), err)
+	}
+	run.Version = version
+	root, err := l.root(*run, stack)
+	if err != nil {
+		return plan.Root{}, err
+	}
+	root.Destroy = goal.Destroy
+	err = l.logged(run.ID, StagePrepare, func(log io.Writer) error { return l.Terraform.Init(ctx, root, log) })
+	if err != nil {
+		return plan.Root{}, &initError{err}
+	}
+	if err := os.WriteFile(marked, mark, 0o600); err != nil {
+		return plan.Root{}, fmt.Errorf("end the checkout: %w", err)
+	}
+	return root, nil
+}
+
+func (l *Lifecycle) checkout(ctx context.Context, run upgrade.RunID, project forge.Project, goal goal) error {
+	if err := l.Git.Ensure(ctx, project, goal.Commit); err != nil {
+		return fmt.Errorf("fetch %s: %w", goal.Commit.Short(), err)
+	}
+	dir := l.checkoutDir(run)
 	if err := os.RemoveAll(dir); err != nil {
-		return "", fmt.Errorf("empty the checkout: %w", err)
+		return fmt.Errorf("empty the checkout: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return "", fmt.Errorf("make the checkout: %w", err)
+		return fmt.Errorf("make the checkout: %w", err)
 	}
-	if err := l.Git.Checkout(ctx, project, run.Tree, dir); err != nil {
-		return "", fmt.Errorf("check out %s: %w", run.Tree.Short(), err)
+	if err := l.Git.Checkout(ctx, project, goal.Tree, dir); err != nil {
+		return fmt.Errorf("check out %s: %w", goal.Tree.Short(), err)
 	}
-	version, err = l.Git.Describe(ctx, project, run.Commit)
-	if err != nil {
-		return "", fmt.Errorf("describe %s: %w", run.Commit.Short(), err)
-	}
-	return version, nil
+	return nil
 }
 
 func (l *Lifecycle) checkoutDir(run upgrade.RunID) string {

@@ -155,11 +155,15 @@ func (l *Lifecycle) offerMergeRequests(ctx context.Context, project forge.Projec
 		if err != nil {
 			return fmt.Errorf("read ref of !%d: %w", mr.IID, err)
 		}
-		if seen && known.Commit == mr.Head && why == "reconcile" {
-			continue
+		every := int64(1)
+		if why == "reconcile" && seen && known.Commit == mr.Head {
+			if known.Why == "" {
+				continue
+			}
+			every = 10 // a lost delivery may have been the approval that it waits for
 		}
 		// A pipeline or an approval may change what holds it back, so the minute is part of the id.
-		id := fmt.Sprintf("%s:%d:!%d:%s:%s:%d", why, project.ID, mr.IID, mr.Head, branch.Commit, l.Clock.Now().Unix()/60)
+		id := fmt.Sprintf("%s:%d:!%d:%s:%s:%d", why, project.ID, mr.IID, mr.Head, branch.Commit, l.Clock.Now().Unix()/60/every)
 		problems = append(problems, l.offer(ctx, id, upgrade.Hint{
 			Kind: upgrade.HintMergeRequest, ProjectID: project.ID, Project: project.Path, MergeRequest: mr.IID,
 			TargetBranch: target, After: mr.Head,

@@ -17,7 +17,7 @@ func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Ru
 	if err != nil {
 		return upgrade.Step{}, err
 	}
-	if err := l.tidy(run.ID); err != nil {
+	if err := l.dropPlan(run.ID); err != nil {
 		return upgrade.Step{}, err
 	}
 	if err := l.askEarly(ctx, w, &run, stack); err != nil {
@@ -31,7 +31,13 @@ func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Ru
 		reason := fmt.Sprintf("settling until %s", due.UTC().Format("15:04:05"))
 		return l.waits(run, reason, upgrade.Park(due)), nil
 	}
-	return l.to(run, upgrade.PhaseChecking), nil
+	watched := l.endWatch(ctx, run)
+	step := l.to(run, upgrade.PhaseChecking)
+	step.Results = watched
+	for _, result := range watched {
+		step.Events = append(step.Events, l.gateEvent(run, result))
+	}
+	return step, nil
 }
 
 func (l *Lifecycle) askEarly(ctx context.Context, w *engine.Work, run *upgrade.Run, stack upgrade.Stack) error {

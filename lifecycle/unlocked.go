@@ -6,44 +6,39 @@ import (
 	"slices"
 	"time"
 
+	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/forge"
 )
 
 // unlocked delivers what is armed, reads from GitLab how far production has come, and locks again
 // when the result expires before production has started.
-func (l *Lifecycle) unlocked(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
+func (l *Lifecycle) unlocked(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
 	production, promoted, err := l.production(ctx, run)
 	if err != nil {
 		return upgrade.Step{}, err
 	}
 	if !promoted.IsZero() {
-		run.Production, run.PromotedAt = production, promoted
-		step := l.to(run, upgrade.PhasePromoted)
-		step.Bases = []upgrade.Base{{Stack: run.Stack, Tree: run.Tree, Commit: run.Commit, At: promoted}}
-		return step, nil
+		return l.promote(ctx, run, production, promoted)
 	}
-	var orders []upgrade.Order
-	var events []upgrade.Event
+	step := upgrade.Step{Next: upgrade.Park(l.Clock.Now().Add(lookAgain))}
+	reason := run.Reason
 	if !production.Started { // what has started cannot be taken back, and needs no further order
-		if step, changed, err := l.stillTrue(ctx, run); changed || err != nil {
-			return step, err
-		}
-		reason, err := l.othersOpen(ctx, run)
+		p, err := l.prove(ctx, run)
 		if err != nil {
 			return upgrade.Step{}, err
 		}
-		if reason != "" {
-			return l.relock(ctx, run, reason)
+		if !p.open() {
+			return l.notAnyMore(ctx, run, p)
 		}
-		if orders, events, err = l.deliver(ctx, run); err != nil {
+		delivered, err := l.deliver(ctx, w, run, p.given)
+		if err != nil {
 			return upgrade.Step{}, err
 		}
-	}
-	step := upgrade.Step{Orders: orders, Events: events, Next: upgrade.Park(l.Clock.Now().Add(lookAgain))}
-	reason := run.Reason
-	if len(orders) > 0 {
-		reason = unlockedReason(orders)
+		if len(delivered.changed) > 0 {
+			step.Orders, step.Events, step.Given = delivered.changed, delivered.events, p.given
+			reason = unlockedReason(delivered.orders)
+		}
 	}
 	if production != run.Production || reason != run.Reason {
 		if production.Started && !run.Production.Started {
@@ -59,6 +54,48 @@ func (l *Lifecycle) unlocked(ctx context.Context, run upgrade.Run) (upgrade.Step
 		}
 	}
 	return step, nil
+}
+
+// notAnyMore locks the run again, whatever keeps production shut now: what was open must not stay so
+// while another stack is looked at.
+func (l *Lifecycle) notAnyMore(ctx context.Context, run upgrade.Run, p *proof) (upgrade.Step, error) {
+	if p.against == "" {
+		p.against = p.waits
+		newest, err := l.newestOf(ctx, run)
+		if err != nil {
+			return upgrade.Step{}, err
+		}
+		for _, name := range sortedKeys(newest) {
+			if name != run.Stack && !newest[name].Phase.Opens() {
+				p.sibling = name
+			}
+		}
+	}
+	if len(p.starts) > 0 {
+		p.sibling = p.starts[0].Stack
+		p.against = fmt.Sprintf("this change touches %s too, by now", p.sibling)
+	}
+	step, err := l.relock(ctx, run, p)
+	step.Starts = p.starts
+	return step, err
+}
+
+// promote is the step of a run whose content is in production. From here on that is the base, and what
+// was applied up to the run's own apply is behind it.
+func (l *Lifecycle) promote(ctx context.Context, run upgrade.Run, production upgrade.ProductionFacts, at time.Time) (upgrade.Step, error) {
+	applies, err := l.Store.Applies(ctx, run.ID)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("read applies of run %d: %w", run.ID, err)
+	}
+	base := upgrade.Base{Stack: run.Stack, Tree: run.Tree, Commit: run.Commit, At: at}
+	for _, apply := range applies {
+		base.Since = max(base.Since, apply.Seq)
+	}
+	run.Production, run.PromotedAt = production, at
+	step := l.to(run, upgrade.PhasePromoted)
+	step.Bases = []upgrade.Base{base}
+	step.Wake, err = l.siblingJobs(ctx, run)
+	return step, err
 }
 
 // production reads how far production has come with this tree. promoted is zero until it has it.

@@ -156,7 +156,9 @@ func (c *commit) writeRun(run *upgrade.Run) error {
 		if !old.Phase.HoldsSlot() || !run.Phase.HoldsSlot() || old.Phase.Live() != run.Phase.Live() {
 			c.moved = append(c.moved, run.Stack) // within its slot it is in the same runs' way as before
 		}
-		c.wakes = append(c.wakes, upgrade.JobForStatus(run.ID))
+		if err := c.wakeTellers(run); err != nil {
+			return err
+		}
 	}
 	doc, err := encode(docOfRun(run))
 	if err != nil {
@@ -174,6 +176,26 @@ func (c *commit) writeRun(run *upgrade.Run) error {
 	}
 	c.tellRun(&old, run)
 	return nil
+}
+
+// wakeTellers wakes whoever tells the outside of a run: its status, the notes on its merge requests, and
+// production pipelines that wait for an answer.
+func (c *commit) wakeTellers(run *upgrade.Run) error {
+	c.wakes = append(c.wakes, upgrade.JobForStatus(run.ID))
+	requests, err := list(c.ctx, c.tx, scanOne[int64],
+		`SELECT DISTINCT merge_request FROM answers WHERE run_id = $1 AND merge_request <> 0`, int64(run.ID))
+	if err != nil {
+		return err
+	}
+	for _, iid := range requests {
+		c.wakes = append(c.wakes, upgrade.JobForNote(run.ProjectID, iid))
+	}
+	questions, err := list(c.ctx, c.tx, scanOne[string],
+		`SELECT id FROM verifications WHERE project_id = $1 AND state = $2`, run.ProjectID, string(upgrade.VerifyWaiting))
+	for _, id := range questions {
+		c.wakes = append(c.wakes, upgrade.JobFor(upgrade.JobVerify, id))
+	}
+	return err
 }
 
 // lockRun takes the row for this transaction if nobody wrote it since, and returns what it held.

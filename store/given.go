@@ -45,6 +45,13 @@ func (c *commit) checkGiven() error {
 			return err
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(g.Answers)) {
+		err := unmoved(c.ctx, c.tx, fmt.Sprintf("what run %d answers for", id), int64(g.Answers[id]),
+			`SELECT count(*) FROM answers WHERE run_id = $1`, int64(id))
+		if err != nil {
+			return err
+		}
+	}
 	for _, id := range g.Unasked {
 		err := unmoved(c.ctx, c.tx, fmt.Sprintf("what is asked of run %d", id), 0,
 			`SELECT count(*) FROM requests WHERE run_id = $1 AND handled_at = 0`, int64(id))

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -69,6 +71,11 @@ func (c *commit) writeRequests() error {
 	for _, r := range c.step.Requests {
 		r.At = or(r.At, c.now)
 		var err error
+		if r.Kind == upgrade.RequestSupersede && r.Other == 0 {
+			if r.Other, err = c.successor(r.Run); err != nil {
+				return err
+			}
+		}
 		if r.ID, err = insertRequest(c.ctx, c.tx, r); err != nil {
 			return fmt.Errorf("ask run %d to %s: %w", r.Run, r.Kind, err)
 		}
@@ -87,6 +94,21 @@ func (c *commit) writeRequests() error {
 		}
 	}
 	return nil
+}
+
+// successor returns the run that this step starts on the same stack, 0 if it starts none.
+func (c *commit) successor(of upgrade.RunID) (upgrade.RunID, error) {
+	var stack upgrade.StackName
+	err := c.row(c.ctx, `SELECT stack FROM runs WHERE id = $1`, int64(of)).Scan(&stack)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, notFound("run %d", of)
+	}
+	for i, started := range c.step.Starts {
+		if err == nil && started.Stack == stack {
+			return c.started[i], nil
+		}
+	}
+	return 0, err
 }
 
 // OpenRequests returns the requests to a run that were neither granted nor refused yet, oldest first.

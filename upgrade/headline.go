@@ -45,6 +45,9 @@ func keyOf(r Run) Key {
 	case PhaseUnlocking:
 		return KeyUnlocking
 	case PhaseUnlocked:
+		if r.Verdict != VerdictOpen && r.Override != nil {
+			return KeyOverridden
+		}
 		return KeyUnlocked
 	case PhasePromoted:
 		return KeyInProduction
@@ -139,11 +142,11 @@ func headline(key Key, r Run) string {
 	case KeyInProduction:
 		return fmt.Sprintf("Went to production at %s, being checked.", r.PromotedAt.Format("15:04"))
 	case KeyOverridden:
-		return sentence("Unlocked by two people although gates failed: ", r.firstCause())
+		return r.overridden()
 	case KeyStopped:
 		return fmt.Sprintf("Stopped by %s. Staging was %s.", orElse(r.StoppedBy, "a person"), touched(r))
 	case KeySuperseded:
-		return sentence("", orElse(r.firstCause(), "A newer run tests a newer commit"))
+		return sentence("", orElse(r.firstCause(), "a newer run tests a newer commit"))
 	}
 	return "The state of this run is not known."
 }
@@ -182,7 +185,7 @@ func nextStep(key Key, r Run) string {
 	case KeyInProduction:
 		return "Nothing to do."
 	case KeyOverridden:
-		return sentence("Reason: ", r.Reason)
+		return sentence("Reason: ", r.Override.Reason)
 	case KeyStopped:
 		return "Push again or run it again."
 	case KeySuperseded:
@@ -249,6 +252,16 @@ func (r Run) effects() string {
 		}
 	}
 	return strings.Join(said, " and ")
+}
+
+// overridden names the people of an override and how much they overrode.
+func (r Run) overridden() string {
+	names := make([]string, 0, len(r.Override.By))
+	for _, person := range r.Override.By {
+		names = append(names, person.Name)
+	}
+	failed := count(len(r.Override.Causes), "gate") + " failed"
+	return fmt.Sprintf("Unlocked by %s although %s.", strings.Join(names, " and "), failed)
 }
 
 func touched(r Run) string {

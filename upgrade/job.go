@@ -133,6 +133,7 @@ type Given struct {
 	Applies []LastApply
 	Refs    []RefState          // Key and Rev; Rev 0: the ref is not known
 	Bases   map[StackName]int64 // their revisions; 0: none is known
+	Answers map[RunID]int       // for how many refs and commits they answer
 	Unasked []RunID             // nothing is asked of these runs that was not answered
 }
 

@@ -135,12 +135,13 @@ const (
 // Cause is one reason for a closed verdict.
 type Cause struct {
 	Kind    CauseKind
-	Gate    GateName // for the kinds of gates
-	Run     RunID    // the earlier run of the open change that it comes from (S12); 0: this one
-	Effect  Effect   // what it means for people, for the order of headlines
-	Message string   // one sentence without full stop
-	Brief   string   // the effect in at most 80 characters, for headlines; may be empty
-	Hint    string   // what to do; may be empty
+	Gate    GateName  // for the kinds of gates
+	Run     RunID     // the earlier run of the open change that it comes from (S12); 0: this one
+	Stack   StackName // sibling, after: the other stack
+	Effect  Effect    // what it means for people, for the order of headlines
+	Message string    // one sentence without full stop
+	Brief   string    // the effect in at most 80 characters, for headlines; may be empty
+	Hint    string    // what to do; may be empty
 }
 
 // Effect ranks what a failed gate means, worst first: dashboard.md §6.
@@ -179,6 +180,12 @@ func Against(results []Result) []Cause {
 		}
 		causes = append(causes, cause)
 	}
+	sortCauses(causes)
+	return causes
+}
+
+// Worst returns the causes with the worst effect first, those of one effect in their order.
+func Worst(causes []Cause) []Cause {
 	sortCauses(causes)
 	return causes
 }

@@ -182,7 +182,7 @@ type Request struct {
 	Kind   RequestKind
 	By     Person
 	Reason string
-	Other  RunID     // supersede: the newer run
+	Other  RunID     // supersede: the newer run; 0 in a step: what it starts on the same stack, if anything
 	Digest string    // approve, refuse, override: what was seen
 	Until  time.Time // override: its end
 	At     time.Time

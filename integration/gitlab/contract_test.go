@@ -153,6 +153,13 @@ func contractApprovals(t *testing.T, c *gitlab.Client, p forge.Project, mr forge
 	if len(authors) != 1 || authors[0].Name == "" || !strings.Contains(authors[0].Email, "@") {
 		t.Errorf("authors are %+v", authors)
 	}
+	user, err := c.User(t.Context(), mr.AuthorID)
+	check(t, err)
+	if user.ID != mr.AuthorID || user.Username == "" || user.Name == "" || len(user.Emails) == 0 {
+		t.Errorf("author is %+v", user)
+	}
+	_, err = c.User(t.Context(), 1<<30)
+	wantCode(t, upgrade.CodeNotFound, err)
 	if len(approvals) != 1 || approvals[0].UserID == mr.AuthorID || approvals[0].Name == "" || approvals[0].FullName == "" || approvals[0].At.Before(versions[0].CreatedAt) {
 		t.Errorf("approvals are %+v, newest version %+v", approvals, versions[0])
 	}

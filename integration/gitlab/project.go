@@ -3,6 +3,7 @@ package gitlab
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	gl "github.com/xanzy/go-gitlab"
@@ -47,6 +48,31 @@ func (c *Client) author(ctx context.Context) (int64, error) {
 	u, err := c.whoami(ctx)
 	return u.id, err
 }
+
+// User returns an account. GitLab shows a commit address of another account only when it is public, or to
+// an administrator; the address that it makes for people who hide theirs is known either way.
+func (c *Client) User(ctx context.Context, id int64) (forge.User, error) {
+	ctx, cancel := c.within(ctx)
+	defer cancel()
+	var got *gl.User
+	err := c.read(ctx, fmt.Sprintf("read user %d", id), func(opt gl.RequestOptionFunc) (resp *gl.Response, err error) {
+		got, resp, err = c.api.Users.GetUser(int(id), gl.GetUsersOptions{}, opt)
+		return resp, err
+	})
+	if err != nil {
+		return forge.User{}, err
+	}
+	u := forge.User{ID: int64(got.ID), Username: got.Username, Name: got.Name}
+	hidden := fmt.Sprintf("%d-%s@users.noreply.%s", got.ID, got.Username, c.host())
+	for _, email := range []string{got.Email, got.PublicEmail, hidden} {
+		if email != "" && !slices.Contains(u.Emails, email) {
+			u.Emails = append(u.Emails, email)
+		}
+	}
+	return u, nil
+}
+
+func (c *Client) host() string { return c.api.BaseURL().Hostname() }
 
 // Project returns the project of that path with namespace, such as "platform/ecs-master".
 // CodeNotFound also when the bot may not see it.

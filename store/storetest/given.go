@@ -51,6 +51,7 @@ func testGivenMoved(b *bench) {
 		"later_apply":    func(g *upgrade.Given) { g.Applies = []upgrade.LastApply{{Stack: "s", Environment: "staging"}} },
 		"ref":            func(g *upgrade.Given) { g.Refs = []upgrade.RefState{{Key: g.Refs[0].Key, Rev: 2}} },
 		"ref_now_known":  func(g *upgrade.Given) { g.Refs = []upgrade.RefState{{Key: g.Refs[0].Key}} },
+		"answers":        func(g *upgrade.Given) { g.Answers = map[upgrade.RunID]int{run.ID: 9} },
 		"base":           func(g *upgrade.Given) { g.Bases = map[upgrade.StackName]int64{"s": 2} },
 		"base_now_known": func(g *upgrade.Given) { g.Bases = map[upgrade.StackName]int64{"s": 0} },
 	}

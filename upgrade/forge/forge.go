@@ -58,6 +58,14 @@ type Author struct {
 	Email string
 }
 
+// User is an account of GitLab's. What the token may not see is empty.
+type User struct {
+	ID       int64
+	Username string
+	Name     string   // as shown
+	Emails   []string // that its commits may carry, as far as they can be seen
+}
+
 // Version is one pushed state of a merge request; the newest comes first in lists.
 type Version struct {
 	Head      upgrade.Commit
