@@ -85,6 +85,13 @@ resource "terraform_data" "who" {
 			if ended := s.apply(s.attempt(planned), nil); !ended.OK {
 				t.Fatalf("got %+v: %s", ended, s.read("logs/apply.log"))
 			}
+			// What we start as root is nowhere where that user could have put something else.
+			if there(filepath.Join(data, "launch"))() {
+				t.Error("the launcher is in the folder of Terraform's user")
+			}
+			if left, err := filepath.Glob(filepath.Join(cfg.LockDir, "launch*")); len(left) > 0 || err != nil {
+				t.Errorf("launchers that stayed: %v, %v", left, err)
+			}
 			who, err := os.ReadFile(filepath.Join(s.root.Dir, "who"))
 			if err != nil {
 				t.Fatal(err)
