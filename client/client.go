@@ -9,18 +9,20 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// Config says where the service is. All fields but Timeout are needed.
+// Config says where the service is. URL, Token and HTTP are needed.
 type Config struct {
 	URL     string // of the service, such as "https://gate.example.org"
 	Token   upgrade.Secret
 	HTTP    *http.Client
 	Timeout time.Duration // of one call; default 20 s
+	Clock   upgrade.Clock // what Verify waits by; default upgrade.SystemClock
 }
 
 // Client calls the API. Safe for use by several goroutines.
@@ -29,6 +31,7 @@ type Client struct {
 	token   upgrade.Secret
 	http    *http.Client
 	timeout time.Duration
+	clock   upgrade.Clock
 }
 
 // maxAnswer is how much of an answer is read.
@@ -46,7 +49,10 @@ func New(c Config) (*Client, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 20 * time.Second
 	}
-	return &Client{base: base, token: c.Token, http: c.HTTP, timeout: c.Timeout}, nil
+	if c.Clock == nil {
+		c.Clock = upgrade.SystemClock{}
+	}
+	return &Client{base: base, token: c.Token, http: c.HTTP, timeout: c.Timeout, clock: c.Clock}, nil
 }
 
 // Run is a run as the API tells it; Raw is the whole answer.
@@ -145,9 +151,18 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.base.Host, err)
 	}
+	c.sign(req)
+	return c.send(req, body != nil, into)
+}
+
+func (c *Client) sign(req *http.Request) {
 	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+}
+
+// send sends a request and decodes the answer.
+func (c *Client) send(req *http.Request, body bool, into any) error {
 	req.Header.Set("Accept", "application/json")
-	if body != nil {
+	if body {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
@@ -180,11 +195,25 @@ func refusal(resp *http.Response, data []byte) error {
 		Hint   string       `json:"hint"`
 	}
 	if err := json.Unmarshal(data, &problem); err != nil || problem.Code == "" {
-		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("%s answered %s", resp.Request.URL.Host, resp.Status)}
+		if s := resp.StatusCode; s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
+			return &upgrade.Error{
+				Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s answered %s", resp.Request.URL.Host, resp.Status), Hint: "is that the address of upgradegate, and is it new enough?",
+			}
+		}
+		return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("%s answered %s", resp.Request.URL.Host, resp.Status), RetryAfter: retryAfter(resp)}
 	}
 	text := problem.Detail
 	if text == "" {
 		text = problem.Title
 	}
-	return &upgrade.Error{Code: problem.Code, Msg: text, Hint: problem.Hint}
+	return &upgrade.Error{Code: problem.Code, Msg: text, Hint: problem.Hint, RetryAfter: retryAfter(resp)}
+}
+
+// retryAfter returns how long the service asks to wait, which it says in seconds; 0: nothing said.
+func retryAfter(resp *http.Response) time.Duration {
+	n, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(min(n, 3600)) * time.Second
 }
