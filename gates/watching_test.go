@@ -26,13 +26,18 @@ func TestWatch(t *testing.T) {
 		return func(context.Context, gates.Input) (gates.Watch, error) { return end, nil }
 	}
 	asked := []gates.Gate{
-		during("slow", ends(func(ctx context.Context, rec *gates.Recorder) error {
-			if err := (upgrade.SystemClock{}).Sleep(ctx, 10*time.Second); err != nil {
-				return err
-			}
-			rec.Passed("up all the time")
-			return nil
-		})),
+		during("slow", func(outer context.Context, _ gates.Input) (gates.Watch, error) {
+			return fakeWatch(func(ctx context.Context, rec *gates.Recorder) error {
+				if err := outer.Err(); err != nil {
+					return err // the watch was cut off
+				}
+				if err := (upgrade.SystemClock{}).Sleep(ctx, 10*time.Second); err != nil {
+					return err
+				}
+				rec.Passed("up all the time")
+				return nil
+			}), nil
+		}),
 		during("down", ends(func(_ context.Context, rec *gates.Recorder) error {
 			rec.Fact("secret", "hunter2")
 			return gates.FailBrief("down", "hunter2 was down")

@@ -83,7 +83,7 @@ func (t *Tally) gap(w *Watched, gap stretch, lags []stretch, atEnd bool) {
 	}
 	switch {
 	case len(inside) >= badAttempts && (length > gapPeriods*t.every || atEnd):
-		o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every)
+		o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every-o.Blind)
 		o.describe(inside)
 		w.Outages = append(w.Outages, o)
 	case length > gapPeriods*t.every && o.Blind > 0:

@@ -80,9 +80,6 @@ const (
 	ClassWrongContent      Class = "wrong_backend"
 	ClassBypassNotHonoured Class = "bypass_not_honoured" //nolint:gosec // no credential
 	ClassStale             Class = "stale_cache"
-	ClassLate              Class = "late"             // good, but only after the others had stopped coming: a stall
-	ClassProber            Class = "prober_trouble"   // this machine could not probe, which says nothing about the site
-	ClassUnsent            Class = "prober_saturated" // not sent, because the prober could not keep up
 )
 
 // Ladder is one attempt on one address of one path.

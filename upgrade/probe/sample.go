@@ -8,6 +8,13 @@ import (
 // LookupEvery is how often a stream asks DNS for the site's addresses.
 const LookupEvery = time.Second
 
+// Classes of samples that no ladder has.
+const (
+	ClassLate   Class = "late"             // good, but only after the others had stopped coming: a stall
+	ClassProber Class = "prober_trouble"   // this machine could not probe, which says nothing about the site
+	ClassUnsent Class = "prober_saturated" // not sent, because the prober could not keep up
+)
+
 // Sample is one probe of a stream that goes on at a fixed rate whatever comes back. Its times are
 // monotonic and count from the beginning of the stream.
 type Sample struct {
