@@ -180,3 +180,18 @@ func TestSettled(t *testing.T) {
 		t.Errorf("got brief %q and %+v", got.Brief, got.Evidence.Tables)
 	}
 }
+
+// FuzzReplacePaths gives the guard what no Terraform writes as the reason of a replacement.
+func FuzzReplacePaths(f *testing.F) {
+	f.Add([]byte(`[["cidr_blocks"],["ingress",0,"from_port"]]`), "replace_because_cannot_update")
+	f.Add([]byte(`[[{}],null,[1e400],[[]]]`), "")
+	f.Add([]byte(`{`), "x_y")
+	f.Fuzz(func(t *testing.T, paths []byte, reason string) {
+		one := change("aws_lb.edge", plan.Replace)
+		one.ReplacePaths, one.Reason = paths, reason
+		got := judge(t, gates.GuardSettings{}, gates.Input{Plan: planned(one)})
+		if got.Outcome != upgrade.OutcomeFailed || got.Brief != "1 guarded resource would be replaced: aws_lb.edge" {
+			t.Errorf("got %s %q", got.Outcome, got.Brief)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/upgradegate/upgradegate/gates"
+	"github.com/upgradegate/upgradegate/internal/world"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -88,6 +89,29 @@ func TestWatch(t *testing.T) {
 			t.Errorf("got %d results, the first after %s, the second with %+v", len(results), results[0].Took, results[1].Evidence)
 		}
 	})
+}
+
+// TestWatchLetsTimePass: a clock that is moved by hand may move while gates watch, but not while they end.
+func TestWatchLetsTimePass(t *testing.T) {
+	clock := world.New(noon())
+	runner := gates.Runner{Clock: clock}
+	end := clock.Begin()
+	watching := runner.Watch(t.Context(), []gates.Gate{during("g", func(context.Context, gates.Input) (gates.Watch, error) {
+		return fakeWatch(func(context.Context, *gates.Recorder) error {
+			if clock.MoveTo(noon().Add(2 * time.Hour)) {
+				t.Error("the clock moved while a gate ended")
+			}
+			return nil
+		}), nil
+	})}, gates.Input{})
+	end()
+	if !clock.MoveTo(noon().Add(time.Hour)) {
+		t.Error("the clock does not move while a gate watches")
+	}
+	defer clock.Begin()()
+	if got := watching.End(t.Context())[0]; got.Outcome != upgrade.OutcomePassed || got.Took != time.Hour {
+		t.Errorf("got %s after %s", got.Outcome, got.Took)
+	}
 }
 
 // TestBefore: only gates with a look before an apply are asked, and what they keep comes back to them.
