@@ -102,30 +102,6 @@ func (c *commit) tells(run upgrade.RunID, kind upgrade.EventKind) bool {
 	return slices.ContainsFunc(c.step.Events, func(e upgrade.Event) bool { return e.Run == run && e.Kind == kind })
 }
 
-// writeDelivery says what came of the delivery that the job was about.
-func (c *commit) writeDelivery() error {
-	d := c.step.Delivery
-	if d == nil {
-		return nil
-	}
-	runs := slices.Clone(d.Runs)
-	for _, id := range c.started {
-		if !slices.Contains(runs, id) {
-			runs = append(runs, id)
-		}
-	}
-	doc, err := encode(nonNil(runs))
-	if err != nil {
-		return err
-	}
-	n, err := c.exec(c.ctx, `UPDATE deliveries SET fate = $1, reason = $2, runs = $3 WHERE id = $4`,
-		string(d.Fate), d.Reason, doc, string(d.ID))
-	if err == nil && n == 0 {
-		err = notFound("delivery %s", d.ID)
-	}
-	return err
-}
-
 // wakeAll wakes what the step names and what follows from it.
 func (c *commit) wakeAll() error {
 	for _, stack := range c.moved {

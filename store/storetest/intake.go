@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,6 +21,8 @@ func intakeTests() map[string]func(*bench) {
 		"delivery_reads_back":               testDeliveryReadsBack,
 		"delivery_of_any_bytes":             testDeliveryBytes,
 		"delivery_fate":                     testDeliveryFate,
+		"delivery_refused_keeps_no_body":    testDeliveryRefused,
+		"deliveries_are_purged":             testDeliveryPurge,
 		"deliveries_number_in_groups":       testDeliveryNumbers,
 		"delivery_without_id_is_refused":    testDeliveryWithoutID,
 		"delivery_unknown":                  testDeliveryUnknown,
@@ -116,6 +119,50 @@ func testDeliveryFate(b *bench) {
 		t.Fatal("writing the fate lost what was delivered")
 	}
 	refused(t, b.write(t, upgrade.Step{Delivery: &upgrade.Delivery{ID: "unheard-of"}}), upgrade.CodeNotFound)
+}
+
+func testDeliveryRefused(b *bench) {
+	t := b.t
+	want := upgrade.Delivery{ID: "d", Event: "Push Hook", ReceivedAt: b.now, Body: []byte("secret \xff"), Hint: upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 7, Ref: "staging"}}
+	if _, err := b.Deliver(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	b.must(t, b.take(t, "intake/d"), upgrade.Step{
+		Delivery: &upgrade.Delivery{ID: "d", Fate: upgrade.FateRefused, Reason: "not protected"}, Next: upgrade.End(),
+	})
+	got, err := b.Delivery(t.Context(), "d")
+	if err != nil || len(got.Body) != 0 || got.Fate != upgrade.FateRefused || !cmp.Equal(got.Hint, want.Hint) || got.Event != want.Event {
+		t.Fatalf("read back %+v, %v", got, err)
+	}
+}
+
+// testDeliveryPurge: what is old goes, with the job that looked at it; what waits to be looked at stays.
+func testDeliveryPurge(b *bench) {
+	t := b.t
+	const many = 450 // more than one transaction removes
+	for i := range many {
+		id := upgrade.DeliveryID(fmt.Sprint("old", i))
+		b.deliver(t, id)
+		b.must(t, b.take(t, upgrade.JobFor(upgrade.JobIntake, string(id))), upgrade.Step{Delivery: &upgrade.Delivery{ID: id, Fate: upgrade.FateIgnored}, Next: upgrade.End()})
+	}
+	b.deliver(t, "waiting")
+	border := b.now.Add(time.Minute)
+	b.now = border
+	b.deliver(t, "new")
+	n, err := b.PurgeDeliveries(t.Context(), border)
+	if err != nil || n != many {
+		t.Fatalf("removed %d (%v), want %d", n, err, many)
+	}
+	left, err := b.Deliveries(t.Context(), upgrade.DeliveryFilter{})
+	if err != nil || len(left) != 2 || left[0].ID != "new" || left[1].ID != "waiting" {
+		t.Fatalf("left are %+v, %v", left, err)
+	}
+	if !b.deliver(t, "old7") {
+		t.Error("one that was removed does not count as new")
+	}
+	b.take(t, "intake/waiting")
+	b.take(t, "intake/new")
+	b.take(t, "intake/old7")
 }
 
 func testDeliveryNumbers(b *bench) {
