@@ -20,9 +20,13 @@ const minKey = 24
 func (r *reader) check(raw *rawFile) *Config {
 	cfg := &Config{
 		Server: r.checkServer(&raw.server), GitLab: r.checkGitLab(&raw.gitlab), Terraform: raw.terraform, Network: raw.network.allow,
+		Retention: raw.retention,
 	}
 	if cfg.Terraform.ParallelRuns == 0 { // the whole of terraform was left out
 		cfg.Terraform.ParallelRuns = defaultRuns
+	}
+	if cfg.Retention.Deliveries == 0 { // the whole of retention was left out
+		cfg.Retention.Deliveries = defaultDeliveries
 	}
 	r.checkPaths(raw, cfg)
 	cfg.Environments = r.checkEnvironments(raw.environments)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -18,6 +19,7 @@ type Config struct {
 	Environments []Environment
 	Stacks       []upgrade.Stack
 	Gates        []Gate // in file order, one for each environment that a gate lists; then those that need not be written
+	Retention    Retention
 
 	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may
 	// hold any of them (S9). With several lines, each line of more than a few characters is one too.
@@ -51,6 +53,11 @@ type Terraform struct {
 	User         string // empty: who the service runs as
 	CLIConfig    string // absolute path for TF_CLI_CONFIG_FILE; empty: none
 	ParallelRuns int    // at least 1
+}
+
+// Retention is how long things are kept.
+type Retention struct {
+	Deliveries time.Duration // at least a day
 }
 
 // Allow is one range of addresses with the TCP ports that probes may reach there.

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/upgradegate/upgradegate/upgrade"
+import (
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
 
 // table is every key that the file may hold.
 func table() shape[rawFile] {
@@ -14,6 +18,7 @@ func table() shape[rawFile] {
 		required("environments", "The environments, staging and production among them, and how gates reach their AWS.", dictionary(name[string]("an environment"), environmentShape(), 1), func(f *rawFile) *[]pair[rawEnvironment] { return &f.environments }),
 		required("stacks", "Root modules of Terraform, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
 		required("gates", "Tests that may say no.", list(gateShape(), 1), func(f *rawFile) *[]rawGate { return &f.gates }),
+		optional("retention", "How long what came in is kept.", retentionShape(), func(f *rawFile) *Retention { return &f.retention }),
 	)
 }
 
@@ -65,6 +70,19 @@ const defaultRuns = 2
 func networkShape() shape[struct{ allow []Allow }] {
 	return object(
 		optional("allow", `Ranges that are not public and the ports that probes may reach there, such as "10.20.0.0/16:80,443".`, list(allowShape(), 0), func(n *struct{ allow []Allow }) *[]Allow { return &n.allow }),
+	)
+}
+
+// How long deliveries are kept. One that comes again must still be known: GitLab tries for a day.
+const (
+	defaultDeliveries = 30 * 24 * time.Hour
+	shortestRetention = 24 * time.Hour
+	longestRetention  = 3650 * 24 * time.Hour
+)
+
+func retentionShape() shape[Retention] {
+	return object(
+		lasting("deliveries", "How long deliveries and what came of them are kept.", shortestRetention, longestRetention, defaultDeliveries, func(r *Retention) *time.Duration { return &r.Deliveries }),
 	)
 }
 

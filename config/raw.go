@@ -18,6 +18,7 @@ type rawFile struct {
 	environments []pair[rawEnvironment]
 	stacks       []rawStack
 	gates        []rawGate
+	retention    Retention
 }
 
 type rawServer struct {
