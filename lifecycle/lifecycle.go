@@ -30,6 +30,8 @@ type Config struct {
 	BootID     string // of this boot: an apply of another boot is lost
 	PublicURL  string // address of the dashboard, without slash at its end
 	StatusName string // of the commit status; default "upgradegate"
+	// KeepDeliveries is for how long deliveries are kept; 0: for ever.
+	KeepDeliveries time.Duration
 }
 
 // Lifecycle walks runs.
@@ -45,6 +47,7 @@ type Lifecycle struct {
 const (
 	periodicReconcile = "reconcile"
 	periodicReap      = "reap"
+	periodicPurge     = "purge"
 )
 
 // New checks the configuration and returns a Lifecycle. CodeInvalid for a stack without anything that
@@ -132,7 +135,7 @@ func (l *Lifecycle) Handlers() map[upgrade.JobKind]engine.Handler {
 // Start makes sure that the periodic jobs exist. Call it once before the engine runs.
 func (l *Lifecycle) Start(ctx context.Context) error {
 	now := l.Clock.Now()
-	for _, name := range []string{periodicReconcile, periodicReap} {
+	for _, name := range []string{periodicReconcile, periodicReap, periodicPurge} {
 		id := upgrade.JobFor(upgrade.JobPeriodic, name)
 		if err := l.Store.Ensure(ctx, id, now); err != nil {
 			return fmt.Errorf("plan %s: %w", name, err)

@@ -47,6 +47,7 @@ type bookkeeper interface {
 type inbox interface {
 	Delivery(ctx context.Context, id upgrade.DeliveryID) (upgrade.Delivery, error)
 	Deliver(ctx context.Context, delivery upgrade.Delivery) (fresh bool, err error)
+	PurgeDeliveries(ctx context.Context, before time.Time) (int, error)
 	Ask(ctx context.Context, request upgrade.Request) (upgrade.RequestID, error)
 	Ensure(ctx context.Context, id upgrade.JobID, at time.Time) error
 	Wake(ctx context.Context, ids ...upgrade.JobID) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/engine"
@@ -16,6 +17,7 @@ import (
 const (
 	reconcileEvery = time.Minute
 	reapEvery      = 10 * time.Minute
+	purgeEvery     = time.Hour
 )
 
 // periodic does one round of a periodic job. Its own errors are logged: the next round comes anyway.
@@ -31,6 +33,8 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 		step.Refs, err = l.reconcile(ctx)
 	case periodicReap:
 		every, err = reapEvery, l.reap(ctx)
+	case periodicPurge:
+		every, err = purgeEvery, l.purge(ctx)
 	default:
 		return upgrade.Step{Next: upgrade.End()}, nil // of a version that had it
 	}
@@ -180,6 +184,67 @@ func (l *Lifecycle) offer(ctx context.Context, id string, hint upgrade.Hint) err
 		return fmt.Errorf("offer %s: %w", id, err)
 	}
 	return nil
+}
+
+// purge removes the deliveries whose time is over.
+func (l *Lifecycle) purge(ctx context.Context) error {
+	if l.KeepDeliveries <= 0 {
+		return nil
+	}
+	n, err := l.Store.PurgeDeliveries(ctx, l.Clock.Now().Add(-l.KeepDeliveries))
+	if n > 0 {
+		l.Logger.InfoContext(ctx, "removed old deliveries", "count", n)
+	}
+	return err
+}
+
+// maxAgain is how often one delivery is played again at most.
+const maxAgain = 100
+
+// PlayAgain has a delivery looked at anew, as if it had come again: a new delivery with the same hint,
+// whose id it returns. CodeNotFound, CodeForbidden, and CodeConflict for one that was not looked at yet.
+func (l *Lifecycle) PlayAgain(ctx context.Context, id upgrade.DeliveryID, by upgrade.Person) (upgrade.DeliveryID, error) {
+	old, err := l.Store.Delivery(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("read delivery %s: %w", id, err)
+	}
+	needs, hint := upgrade.RoleDeveloper, old.Hint
+	if hint.Kind == upgrade.HintRehearse { // as for asking it the first time
+		needs = upgrade.RoleReleaseManager
+	}
+	if err := may(by, "play this delivery again", needs); err != nil {
+		return "", err
+	}
+	if old.Fate == upgrade.FatePending {
+		return "", &upgrade.Error{Code: upgrade.CodeConflict, Msg: "this delivery was not looked at yet", Hint: "wait for what comes of it"}
+	}
+	if hint.Kind == upgrade.HintRetry || hint.Kind == upgrade.HintRehearse {
+		hint.By = by.Name
+	}
+	first := id
+	if rest, again := strings.CutPrefix(string(id), "again:"); again {
+		if _, origin, found := strings.Cut(rest, ":"); found {
+			first = upgrade.DeliveryID(origin)
+		}
+	}
+	for n := 1; n <= maxAgain; n++ {
+		next := upgrade.Delivery{
+			ID: upgrade.DeliveryID(fmt.Sprintf("again:%d:%s", n, first)), Event: old.Event, ReceivedAt: l.Clock.Now(),
+			Hint: hint, Fate: upgrade.FatePending,
+		}
+		fresh, err := l.Store.Deliver(ctx, next)
+		if err != nil {
+			return "", fmt.Errorf("play delivery %s again: %w", id, err)
+		}
+		if fresh {
+			l.Logger.InfoContext(ctx, "delivery played again", "delivery", string(next.ID), "by", by.Name)
+			return next.ID, nil
+		}
+	}
+	return "", &upgrade.Error{
+		Code: upgrade.CodeConflict, Msg: fmt.Sprintf("this delivery was played again %d times", maxAgain),
+		Hint: "what came of the last time says what to change",
+	}
 }
 
 // reap removes test groups whose time is over, in every environment.

@@ -82,6 +82,7 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		Stacks: o.Config.Stacks, Gates: outside.gates, Store: db, Forge: outside.forge, Git: outside.git,
 		Terraform: outside.terraform, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
 		Data: o.Config.Data, Host: host, BootID: boot, PublicURL: o.Config.Server.PublicURL,
+		KeepDeliveries: o.Config.Retention.Deliveries,
 	})
 	if err != nil {
 		return nil, err
