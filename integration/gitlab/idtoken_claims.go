@@ -117,7 +117,7 @@ func (r *claimReader) number(name string) int64 {
 		r.wrong(name, "has no number as")
 		return 0
 	}
-	return int64(n) //nolint:gosec // it has 63 bits
+	return int64(n)
 }
 
 func (r *claimReader) truth(name string) bool {
