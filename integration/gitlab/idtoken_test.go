@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -437,6 +438,9 @@ func TestIDTokenReadsKeysOnce(t *testing.T) {
 	var work sync.WaitGroup
 	leaving, leave := context.WithCancel(t.Context())
 	work.Go(func() { _, _ = i.Verify(leaving, raw) })
+	for i.asked.n.Load() == 0 { // who leaves is the one who reads
+		runtime.Gosched()
+	}
 	for range 20 {
 		work.Go(func() {
 			if _, err := i.Verify(t.Context(), raw); err != nil {
