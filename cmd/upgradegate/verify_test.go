@@ -179,6 +179,7 @@ func TestVerifyJob(t *testing.T) {
 		{"merge_request", map[string]any{"pipeline_source": "merge_request_event"}, exitClosed, `.*merge.request.*`},
 		{"unprotected_ref", map[string]any{"ref_protected": "false"}, exitClosed, `.*not protected.*`},
 		{"another_branch", map[string]any{"ref": "feature"}, exitClosed, `.*feature.*`},
+		{"another_project", map[string]any{"project_path": "platform/other", "project_id": "7"}, exitError, `upgradegate: the ID token is of project "platform/other", .*\nupgradegate: hint: .*\n`},
 		{"another_service", map[string]any{"aud": "https://gate.example.net"}, exitError, `upgradegate: the ID token was made for another service than .*\nupgradegate: hint: set aud: http.*\n`},
 		{"expired", map[string]any{"exp": 1000000000}, exitError, `upgradegate: the ID token expired at .*\nupgradegate: hint: .*\n`},
 	} {

@@ -32,6 +32,9 @@ type TokensConfig struct {
 	// Audience is what a token must be made for, the aud of id_tokens: the service's public address. If it
 	// is empty, no token is good.
 	Audience string
+	// Projects are the paths with namespace of the projects whose jobs are believed; none: all. On a GitLab
+	// that we share, strangers get tokens for us too.
+	Projects []string
 	// HTTP gives the transport; default: one of our own.
 	HTTP *http.Client
 	// Timeout bounds each reading of GitLab's keys; default 10 s.
@@ -45,6 +48,7 @@ type TokensConfig struct {
 type Tokens struct {
 	issuer   string
 	audience string
+	projects []string
 	clock    upgrade.Clock
 	keys     *keyring
 }
@@ -66,7 +70,7 @@ func NewTokens(cfg TokensConfig) (*Tokens, error) {
 		cfg.Clock = upgrade.SystemClock{}
 	}
 	return &Tokens{
-		issuer: base.String(), audience: cfg.Audience, clock: cfg.Clock,
+		issuer: base.String(), audience: cfg.Audience, projects: slices.Clone(cfg.Projects), clock: cfg.Clock,
 		keys: newKeyring(base, httpClient(cfg.HTTP, base), cfg.Timeout, cfg.Clock),
 	}, nil
 }
@@ -74,7 +78,8 @@ func NewTokens(cfg TokensConfig) (*Tokens, error) {
 // Verify returns what the token proves: that GitLab signed it (RS256 only), for us, for now. Whether it
 // was used before is not known here. Errors: CodeUnauthorized, which never quotes the token, if it
 // proves nothing; CodeUnavailable if GitLab's keys could not be had, or CodeLimited if it is too early to
-// ask for them again: the token may be good. CodeUnavailable without an audience, too.
+// ask for them again: the token may be good. CodeUnavailable without an audience, too. CodeForbidden for
+// a good token of a project that is not one of ours.
 func (t *Tokens) Verify(ctx context.Context, raw string) (upgrade.PipelineToken, error) {
 	if t.audience == "" {
 		return upgrade.PipelineToken{}, &upgrade.Error{
@@ -106,6 +111,13 @@ func (t *Tokens) Verify(ctx context.Context, raw string) (upgrade.PipelineToken,
 	}
 	if from := time.Unix(claims.notBefore, 0); from.After(t.clock.Now().Add(leeway)) {
 		return upgrade.PipelineToken{}, unproven("is not good before "+from.UTC().Format(time.RFC3339), "compare the clocks of GitLab and of this service")
+	}
+	known := func(path string) bool { return strings.EqualFold(path, claims.Project) }
+	if len(t.projects) > 0 && !slices.ContainsFunc(t.projects, known) {
+		return upgrade.PipelineToken{}, &upgrade.Error{
+			Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("the ID token is of project %s, of which no stack is configured here", quote(claims.Project)),
+			Hint: "name the project's present path in the stack's project",
+		}
 	}
 	claims.ID, claims.ExpiresAt = token.Issuer+" "+claims.ID, token.Expiry.UTC()
 	return claims.PipelineToken, nil

@@ -481,3 +481,28 @@ func TestIDTokenWithoutAudience(t *testing.T) {
 	_, err = tokens.Verify(t.Context(), raw)
 	refused(t, err, upgrade.CodeUnavailable, "does not know the address", raw)
 }
+
+// TestIDTokenOfStrangers: on a GitLab that is shared, a good token of another project is not for us.
+func TestIDTokenOfStrangers(t *testing.T) {
+	i := newIdentity(t)
+	for name, test := range map[string]struct {
+		projects []string
+		ours     bool
+	}{
+		"listed":        {[]string{"other/project", i.project.Path}, true},
+		"in_upper_case": {[]string{strings.ToUpper(i.project.Path)}, true},
+		"not_listed":    {[]string{"other/project", i.project.Path + "s"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tokens, err := gitlab.NewTokens(gitlab.TokensConfig{URL: i.url, Audience: audience, Projects: test.projects})
+			check(t, err)
+			raw := i.token(t)
+			_, err = tokens.Verify(t.Context(), raw)
+			if test.ours {
+				check(t, err)
+				return
+			}
+			refused(t, err, upgrade.CodeForbidden, `of project "`+i.project.Path+`", of which no stack`, raw)
+		})
+	}
+}

@@ -112,7 +112,13 @@ func (s *Service) serveHTTP(o Options) error {
 	for _, token := range o.Config.Server.Tokens {
 		tokens = append(tokens, server.Token{Person: token.Person, Secret: token.Secret})
 	}
-	idTokens, err := gitlab.NewTokens(gitlab.TokensConfig{URL: o.Config.GitLab.URL, Audience: o.Config.Server.PublicURL, Clock: o.Clock})
+	var projects []string
+	for _, stack := range o.Config.Stacks {
+		projects = append(projects, stack.Project)
+	}
+	idTokens, err := gitlab.NewTokens(gitlab.TokensConfig{
+		URL: o.Config.GitLab.URL, Audience: o.Config.Server.PublicURL, Projects: projects, Clock: o.Clock,
+	})
 	if err != nil {
 		return err
 	}
