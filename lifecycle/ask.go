@@ -37,6 +37,15 @@ func (l *Lifecycle) Ask(ctx context.Context, request upgrade.Request) error {
 	if err := l.complete(run, request); err != nil {
 		return err
 	}
+	if to, _ := target(run, request.Kind); request.Kind == upgrade.RequestRecheck || request.Kind == upgrade.RequestOverride && to == upgrade.PhaseUnlocking {
+		why, err := l.overtaken(ctx, run)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			return conflict(run, string(request.Kind), why)
+		}
+	}
 	if err := l.impartial(ctx, run, request); err != nil {
 		return err
 	}

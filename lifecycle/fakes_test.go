@@ -26,6 +26,8 @@ type fakeGitLab struct {
 	projects    []forge.Project
 	branches    map[string]forge.Branch // "1/staging"
 	contents    map[upgrade.Commit]string
+	trees       map[upgrade.Tree]string
+	forked      map[int64]string // what a merge request's branch began as
 	commits     int
 	pipelines   []forge.Pipeline
 	jobs        []forge.Job
@@ -44,7 +46,7 @@ type fakeGitLab struct {
 func newFakeGitLab(clock *world.Clock) *fakeGitLab {
 	return &fakeGitLab{
 		clock: clock, branches: map[string]forge.Branch{}, contents: map[upgrade.Commit]string{}, approvals: map[int64][]forge.Approval{},
-		notes: map[int64]string{}, users: map[int64]forge.User{},
+		trees: map[upgrade.Tree]string{}, forked: map[int64]string{}, notes: map[int64]string{}, users: map[int64]forge.User{},
 	}
 }
 
@@ -71,6 +73,7 @@ func (g *fakeGitLab) commitLocked(content string) upgrade.Commit {
 	g.commits++
 	commit := upgrade.Commit(fmt.Sprintf("%040x", 0xc0_0000+g.commits))
 	g.contents[commit] = content
+	g.trees[treeOf(content)] = content
 	return commit
 }
 
@@ -325,26 +328,54 @@ func (g *fakeGitLab) Tree(_ context.Context, _ forge.Project, commit upgrade.Com
 	return treeOf(g.contents[commit]), err
 }
 
-// MergeTree gives the source's content, unless the two conflict.
+// MergeTree merges part by part: what the source did not change is the target's. Contents of one word
+// are the source's, unless the target is "conflict" or has changed too.
 func (g *fakeGitLab) MergeTree(_ context.Context, _ forge.Project, target, head upgrade.Commit) (upgrade.Tree, bool, error) {
 	unlock, err := g.lock()
 	defer unlock()
-	if g.contents[target] == "conflict" {
-		return "", true, err
+	base := g.contents[head]
+	for _, mr := range g.merges {
+		if mr.Head == head && g.forked[mr.IID] != "" {
+			base = g.forked[mr.IID]
+		}
 	}
-	return treeOf(g.contents[head]), false, err
+	content, ok := merge(base, g.contents[target], g.contents[head])
+	g.trees[treeOf(content)] = content
+	return treeOf(content), !ok, err
+}
+
+// merge merges three contents; ok is false when both sides changed the same part.
+func merge(base, ours, theirs string) (content string, ok bool) {
+	if !strings.Contains(theirs, "=") {
+		return theirs, ours != "conflict" && (ours == base || theirs == ours || base == theirs)
+	}
+	var words []string
+	for word := range strings.FieldsSeq(theirs) {
+		name, value, _ := strings.Cut(word, "=")
+		was, our := part(base, name), part(ours, name)
+		switch {
+		case value == was:
+			value = our
+		case our != was && our != value:
+			return "", false
+		}
+		if value != "" {
+			words = append(words, name+"="+value)
+		}
+	}
+	for word := range strings.FieldsSeq(ours) { // what only the target has
+		if name, _, _ := strings.Cut(word, "="); part(theirs, name) == "" && part(base, name) == "" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " "), true
 }
 
 // contentOf returns what a tree holds.
 func (g *fakeGitLab) contentOf(tree upgrade.Tree) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, content := range g.contents {
-		if treeOf(content) == tree {
-			return content
-		}
-	}
-	return ""
+	return g.trees[tree]
 }
 
 // part returns what a content holds of a folder: contents are "a=1 b=2", or one word for everything.

@@ -31,6 +31,7 @@ type house struct {
 	data      string
 	mask      func(string) string // nil: none
 	gates     []gates.Gate        // besides the one that starts an instance
+	stacks    []upgrade.Stack
 }
 
 func friday() time.Time { return time.Date(2026, 11, 20, 16, 0, 0, 0, time.UTC) }
@@ -50,6 +51,12 @@ func edge() upgrade.Stack {
 
 func newHouse(t *testing.T, stacks ...upgrade.Stack) *house {
 	t.Helper()
+	return newHouseWith(t, nil, stacks...)
+}
+
+// newHouseWith is a house with gates besides the one that starts an instance.
+func newHouseWith(t *testing.T, more func(*house) []gates.Gate, stacks ...upgrade.Stack) *house {
+	t.Helper()
 	if len(stacks) == 0 {
 		stacks = []upgrade.Stack{edge()}
 	}
@@ -58,7 +65,10 @@ func newHouse(t *testing.T, stacks ...upgrade.Stack) *house {
 	terraform := newFakeTerraform(clock, gitlab)
 	h := &house{
 		t: t, ctx: t.Context(), clock: clock, gitlab: gitlab, terraform: terraform,
-		gate: &fakeGate{terraform: terraform}, data: t.TempDir(),
+		gate: &fakeGate{terraform: terraform}, data: t.TempDir(), stacks: stacks,
+	}
+	if more != nil {
+		h.gates = more(h)
 	}
 	for _, stack := range stacks {
 		h.gitlab.addProject(stack.Project)

@@ -152,7 +152,7 @@ func (l *Lifecycle) stands(ctx context.Context, run upgrade.Run, c change) (caus
 	now := l.Clock.Now()
 	counted := l.counting(run, results)
 	for _, result := range counted {
-		if result.Required && result.Expired(now) {
+		if result.Required && result.Outcome == upgrade.OutcomePassed && result.Expired(now) {
 			expired = fmt.Sprintf("the answer of %s is older than %s", result.Gate, result.GoodFor)
 			break
 		}

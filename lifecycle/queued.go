@@ -160,9 +160,9 @@ func (l *Lifecycle) comesFirst(ctx context.Context, run upgrade.Run, stack upgra
 // sibling looks at the same upgrade's run of a stack that comes first; done reports that it decides.
 func (p *precedence) sibling(other upgrade.Run, name upgrade.StackName) (done bool) {
 	switch {
-	case other.Phase.Opens():
+	case other.Phase.Opens() || judgedAgain(other): // it passed, and waits for this very stack
 		return false
-	case other.Phase.Live() || judgedAgain(other):
+	case other.Phase.Live():
 		p.reason = fmt.Sprintf("run %d tests %s, which comes first", other.ID, name)
 		return true
 	}

@@ -128,9 +128,13 @@ func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Att
 	}
 	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
 	if hold != nil {
-		select {
-		case <-hold:
-		case <-ctx.Done():
+		f.clock.Idle(func() {
+			select {
+			case <-hold:
+			case <-ctx.Done():
+			}
+		})
+		if ctx.Err() != nil {
 			return plan.Ended{}, context.Cause(ctx)
 		}
 	}
@@ -232,4 +236,11 @@ func (g *fakeGate) says(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.answer = err
+}
+
+// set changes how it behaves.
+func (f *fakeTerraform) set(change func(*fakeTerraform)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
 }

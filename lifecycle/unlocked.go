@@ -140,28 +140,33 @@ func jobFacts(job forge.Job, facts upgrade.ProductionFacts) (upgrade.ProductionF
 	return facts, time.Time{}, nil
 }
 
-// deployed reads the deployments of commits of this tree to GitLab's environment.
+// deployed reads how far deployments of this tree to GitLab's environment have come. It is promoted if
+// the last one that succeeded there is of a commit of this tree, whichever attempt's: then production has
+// it now.
 func (l *Lifecycle) deployed(ctx context.Context, run upgrade.Run, environment string) (facts upgrade.ProductionFacts, promoted time.Time, err error) {
 	deployments, err := l.Forge.Deployments(ctx, run.ProjectID, environment, 20)
 	if err != nil {
 		return facts, promoted, fmt.Errorf("read deployments to %s: %w", environment, err)
 	}
-	for _, deployment := range deployments {
-		ours := slices.ContainsFunc(run.Answers, func(a upgrade.Answer) bool { return a.Commit == deployment.Commit })
-		if !ours {
-			continue
-		}
-		facts.JobURL = deployment.JobURL
-		switch deployment.Status {
-		case "running":
-			facts.Started = true
-		case "failed", "canceled":
-			facts.Started, facts.Failed = true, true
-		case "success":
-			facts.Started = true
+	attempts, err := l.Store.Runs(ctx, upgrade.RunFilter{Upgrade: run.Upgrade, Limit: 500})
+	if err != nil {
+		return facts, promoted, fmt.Errorf("read runs of upgrade %d: %w", run.Upgrade, err)
+	}
+	for _, deployment := range deployments { // newest first
+		ours := run.AnswersFor(deployment.Commit) ||
+			slices.ContainsFunc(attempts, func(r upgrade.Run) bool { return r.AnswersFor(deployment.Commit) })
+		switch {
+		case deployment.Status == "success" && ours:
+			facts.Started, facts.JobURL = true, deployment.JobURL
 			return facts, deployment.UpdatedAt, nil
+		case deployment.Status == "success":
+			return facts, promoted, nil // what lies behind it is no longer there
+		case !ours || facts.Started || deployment.UpdatedAt.Before(run.CreatedAt):
+		case deployment.Status == "running":
+			facts.Started, facts.JobURL = true, deployment.JobURL
+		case deployment.Status == "failed" || deployment.Status == "canceled":
+			facts.Started, facts.Failed, facts.JobURL = true, true, deployment.JobURL
 		}
-		break // the newest one of this tree tells
 	}
 	return facts, promoted, nil
 }

@@ -82,17 +82,20 @@ func (l *Lifecycle) verifyTree(ctx context.Context, v upgrade.Verification, a ar
 	if err != nil {
 		return upgrade.Step{}, err
 	}
-	var open upgrade.Run
+	var open, waits upgrade.Run
 	for _, name := range sortedKeys(newest) {
 		switch other := newest[name]; {
 		case other.Phase == upgrade.PhasePromoted:
 		case other.Phase == upgrade.PhaseUnlocked:
 			open = other
 		case other.Phase.Live() || judgedAgain(other):
-			return l.verifyWaits(v, other, upgrade.Tell(other).Headline), nil
+			waits = other
 		default:
 			return l.verifyClosed(v, other, upgrade.Tell(other).Headline), nil
 		}
+	}
+	if waits.ID != 0 {
+		return l.verifyWaits(v, waits, upgrade.Tell(waits).Headline), nil
 	}
 	if open.ID == 0 {
 		return l.verifyPromoted(ctx, v, newest)

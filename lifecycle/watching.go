@@ -83,7 +83,11 @@ func (l *Lifecycle) endWatch(ctx context.Context, run upgrade.Run) []upgrade.Res
 		}
 		return blind
 	}
-	w.once.Do(func() { w.results = w.watching.End(context.WithoutCancel(ctx)) })
+	return w.end(context.WithoutCancel(ctx))
+}
+
+func (w *watch) end(ctx context.Context) []upgrade.Result {
+	w.once.Do(func() { w.results = w.watching.End(ctx) })
 	return w.results
 }
 
@@ -91,9 +95,10 @@ func (l *Lifecycle) endWatch(ctx context.Context, run upgrade.Run) []upgrade.Res
 func (l *Lifecycle) forgetWatch(run upgrade.RunID) {
 	l.watches.mu.Lock()
 	defer l.watches.mu.Unlock()
-	for key := range l.watches.all {
+	for key, w := range l.watches.all {
 		if key.run == run {
 			delete(l.watches.all, key)
+			go w.end(context.Background()) //nolint:contextcheck // a watch that nobody ended must not go on for ever
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (c *commit) nextAttempt(run *upgrade.Run) (int, error) {
 	}
 	last := 0
 	for _, o := range all {
-		if o.phase.Live() || o.phase.Opens() {
+		if o.phase.Live() || o.phase == upgrade.PhaseUnlocked {
 			return 0, stale("run %d of the same upgrade and stack is %s", o.id, o.phase)
 		}
 		last = max(last, o.attempt)

@@ -90,7 +90,7 @@ func failedKey(r Run) Key {
 			return KeyPlanFailed
 		case CauseApply, CauseInterrupted:
 			return KeyApplyFailed
-		case CauseGateFailed, CauseGateUnknown, CauseNoGates, CauseAfter, CauseRelocked, CauseStopped, CauseSuperseded:
+		case CauseGateFailed, CauseGateUnknown, CauseNoGates, CauseAfter, CauseRelocked, CauseStopped, CauseSuperseded, CauseApproval, CauseSibling:
 		}
 	}
 	if r.From == PhasePreparing {
@@ -181,7 +181,7 @@ func nextStep(key Key, r Run) string {
 	case KeyFrozen:
 		return "Unlocks by itself when the freeze ends, if staging is still the same."
 	case KeyRelocked:
-		return "Run the gates again."
+		return orElse(r.firstHint(), "Run the gates again.")
 	case KeyInProduction:
 		return "Nothing to do."
 	case KeyOverridden:
