@@ -27,7 +27,7 @@ func (l *Lifecycle) checking(ctx context.Context, w *engine.Work, run upgrade.Ru
 		return upgrade.Step{}, err
 	}
 	run.Tally.Gates = len(asked)
-	l.forgetWatch(run.ID)
+	l.forgetWatch(ctx, run.ID)
 	if len(open) > 0 {
 		in := gates.Input{Stack: stack, Round: run.Round, Replan: l.replan(run, stack)}
 		if in.Befores, err = l.atStart(ctx, run); err != nil {

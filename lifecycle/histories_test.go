@@ -67,7 +67,7 @@ var seed = sync.OnceValue(func() uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("UPGRADEGATE_SOAK_SEED"), 10, 64); err == nil {
 		return n
 	}
-	return rand.Uint64N(1e6) //nolint:gosec // not a secret
+	return rand.Uint64N(1e6)
 })
 
 func orPlain(variant string) string {

@@ -73,8 +73,7 @@ func (l *Lifecycle) preparing(ctx context.Context, w *engine.Work, run upgrade.R
 	ctx, done := l.interruptible(ctx, w, run)
 	defer done()
 	if _, err := l.ready(ctx, &run, stack); err != nil {
-		var init *initError
-		if errors.As(err, &init) {
+		if init, ok := errors.AsType[*initError](err); ok {
 			return l.orFail(ctx, run, upgrade.CausePlan, init.error)
 		}
 		return l.orFail(ctx, run, upgrade.CauseCheckout, perhaps(err))
@@ -143,7 +142,7 @@ func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.S
 		return plan.Root{}, fmt.Errorf("encode the goal: %w", err)
 	}
 	marked := filepath.Join(l.folder(run.ID), "ready.json")
-	if was, err := os.ReadFile(marked); err == nil && bytes.Equal(was, mark) {
+	if was, err := os.ReadFile(marked); err == nil && bytes.Equal(was, mark) { //nolint:gosec // made of a run number of ours
 		root, err := l.root(*run, stack)
 		root.Destroy = goal.Destroy
 		return root, err

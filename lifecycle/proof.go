@@ -129,7 +129,7 @@ func (l *Lifecycle) proveAnswers(ctx context.Context, p *proof, run upgrade.Run)
 	switch {
 	case err != nil:
 		return err
-	case expired != "" && !(overridden && run.Override.Covers([]upgrade.Cause{{Kind: upgrade.CauseRelocked, Message: expired}})):
+	case expired != "" && !overridden, expired != "" && !run.Override.Covers([]upgrade.Cause{{Kind: upgrade.CauseRelocked, Message: expired}}):
 		p.against, p.expired = expired, true
 	case len(causes) == 0:
 	case run.Override == nil:

@@ -54,7 +54,7 @@ const (
 func play(t *testing.T, variant string, seed uint64, text string, stacks ...upgrade.Stack) {
 	t.Helper()
 	s := &script{
-		house: newHouseWith(t, allGates, stacks...), rng: rand.New(rand.NewPCG(seed, 1)), variant: variant, //nolint:gosec // not a secret
+		house: newHouseWith(t, allGates, stacks...), rng: rand.New(rand.NewPCG(seed, 1)), variant: variant,
 		commits: map[string]upgrade.Commit{},
 	}
 	for line := range strings.Lines(text) {

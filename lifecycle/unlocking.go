@@ -14,7 +14,7 @@ const lookAgain = time.Minute
 
 // unlocking delivers the upgrade's orders to GitLab, once every stack that it touches is open.
 func (l *Lifecycle) unlocking(ctx context.Context, w *engine.Work, run upgrade.Run) (upgrade.Step, error) {
-	if err := l.tidy(run.ID); err != nil {
+	if err := l.tidy(ctx, run.ID); err != nil {
 		return upgrade.Step{}, err
 	}
 	p, err := l.prove(ctx, run)
@@ -143,7 +143,7 @@ func (l *Lifecycle) relocked(ctx context.Context, run upgrade.Run) (upgrade.Step
 	}
 	rest := upgrade.Step{Next: upgrade.ParkUntilWoken()}
 	if !judgedAgain(run) {
-		return rest, l.tidy(run.ID)
+		return rest, l.tidy(ctx, run.ID)
 	}
 	p := &proof{given: upgrade.Given{Runs: map[upgrade.RunID]int64{}, Bases: map[upgrade.StackName]int64{}}}
 	if err := l.proveRun(ctx, p, run); err != nil {

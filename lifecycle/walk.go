@@ -19,7 +19,7 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 		return upgrade.Step{}, fmt.Errorf("read run %s: %w", w.Job.Subject, err)
 	}
 	if run.Phase.Final() {
-		return upgrade.Step{Next: upgrade.End()}, l.tidy(run.ID)
+		return upgrade.Step{Next: upgrade.End()}, l.tidy(ctx, run.ID)
 	}
 	requests, err := l.Store.OpenRequests(ctx, run.ID)
 	if err != nil {
@@ -54,7 +54,7 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 	case upgrade.PhaseRelocked:
 		return l.relocked(ctx, run)
 	case upgrade.PhaseBlocked:
-		return upgrade.Step{Next: upgrade.ParkUntilWoken()}, l.tidy(run.ID) // a person's turn
+		return upgrade.Step{Next: upgrade.ParkUntilWoken()}, l.tidy(ctx, run.ID) // a person's turn
 	case upgrade.PhaseInterrupted:
 		return upgrade.Step{Next: upgrade.ParkUntilWoken()}, nil // a person's turn
 	case upgrade.PhasePromoted, upgrade.PhaseFailed, upgrade.PhaseStopped, upgrade.PhaseSuperseded:
@@ -135,8 +135,8 @@ func (l *Lifecycle) waits(run upgrade.Run, reason string, next upgrade.Next) upg
 
 // tidy removes what a run needs no more once its gates were asked or will never be: the checkout, and
 // the plan file, which may hold secrets. Logs and the plan's summary stay.
-func (l *Lifecycle) tidy(run upgrade.RunID) error {
-	l.forgetWatch(run)
+func (l *Lifecycle) tidy(ctx context.Context, run upgrade.RunID) error {
+	l.forgetWatch(ctx, run)
 	err := errors.Join(os.RemoveAll(filepath.Join(l.folder(run), "ready.json")), os.RemoveAll(l.checkoutDir(run)), l.dropPlan(run))
 	if err != nil {
 		return fmt.Errorf("tidy up after run %d: %w", run, err)

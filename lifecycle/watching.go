@@ -92,13 +92,13 @@ func (w *watch) end(ctx context.Context) []upgrade.Result {
 }
 
 // forgetWatch drops what was watched, once its results are kept.
-func (l *Lifecycle) forgetWatch(run upgrade.RunID) {
+func (l *Lifecycle) forgetWatch(ctx context.Context, run upgrade.RunID) {
 	l.watches.mu.Lock()
 	defer l.watches.mu.Unlock()
 	for key, w := range l.watches.all {
 		if key.run == run {
 			delete(l.watches.all, key)
-			go w.end(context.Background()) //nolint:contextcheck // a watch that nobody ended must not go on for ever
+			go w.end(context.WithoutCancel(ctx)) // what nobody ended must not watch for ever
 		}
 	}
 }

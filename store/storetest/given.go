@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -95,12 +96,12 @@ func testAppliesSince(b *bench) {
 	}})
 	for since, want := range map[int64]string{0: "ac", 1: "c", 3: ""} {
 		applies, err := b.AppliesSince(t.Context(), "s", "staging", since)
-		var got string
+		var got strings.Builder
 		for _, apply := range applies {
-			got += apply.FileDigest
+			got.WriteString(apply.FileDigest)
 		}
-		if err != nil || got != want {
-			t.Errorf("since %d: %q (%v), want %q", since, got, err, want)
+		if err != nil || got.String() != want {
+			t.Errorf("since %d: %q (%v), want %q", since, got.String(), err, want)
 		}
 	}
 }
