@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,46 +16,61 @@ import (
 // maxReason is the longest reason that is taken, in bytes.
 const maxReason = 2000
 
-// wireAct is the body of a post that asks something of a run. All of it may be left out.
+// wireAct is the body of a post that does something with a run. What the act does not need may be left out.
 type wireAct struct {
 	Reason string `json:"reason"`
+	// Digest is of what the person has seen: the plan's change_digest to approve or refuse, the run's
+	// causes_digest to override.
+	Digest string `json:"digest"`
+	// Until is when an override ends; default: after a day.
+	Until time.Time `json:"until"`
 	// Rev, if given, is the run's revision as the caller saw it; another one is a conflict.
 	Rev *int64 `json:"rev"`
 }
 
-// asked is the answer to such a post: the run's own job takes it from here.
+// asked is the answer to such a post. The run's own job takes it from here; another attempt is a run of
+// its own, and what came of asking for it is found at the delivery.
 type asked struct {
-	Run   wireRun             `json:"run"`
-	Asked upgrade.RequestKind `json:"asked"`
+	Run      wireRun            `json:"run"`
+	Asked    string             `json:"asked"`
+	Delivery upgrade.DeliveryID `json:"delivery,omitempty"`
 }
 
-// apiAct returns the handler of a post that asks kind of a run.
-func (s *Server) apiAct(kind upgrade.RequestKind) func(c *gin.Context) error {
+// apiAct returns the handler of a post that does something with a run.
+func (s *Server) apiAct(a act) func(c *gin.Context) error {
 	return func(c *gin.Context) error {
 		id, err := runID(c)
 		if err != nil {
 			return err
 		}
-		body, err := io.ReadAll(c.Request.Body)
+		var in wireAct
+		body, err := readJSON(c, &in)
 		if err != nil {
-			return fmt.Errorf("read the body: %w", badBody(err))
-		}
-		var act wireAct
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &act); err != nil {
-				return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "the body is not JSON of the documented shape", Cause: err}
-			}
+			return err
 		}
 		return s.once(c, body, func() (int, any, error) {
-			run, err := s.ask(c, upgrade.Request{Run: id, Kind: kind, Reason: act.Reason}, func(r upgrade.Run) bool {
-				return act.Rev == nil || *act.Rev == r.Rev
-			})
+			r := upgrade.Request{Run: id, Reason: in.Reason, Digest: in.Digest, Until: in.Until}
+			run, delivery, err := s.ask(c, a, r, func(r upgrade.Run) bool { return in.Rev == nil || *in.Rev == r.Rev })
 			if err != nil {
 				return 0, nil, err
 			}
-			return http.StatusAccepted, asked{Run: s.wireRun(run), Asked: kind}, nil
+			return http.StatusAccepted, asked{Run: s.wireRun(run), Asked: a.name, Delivery: delivery}, nil
 		})
 	}
+}
+
+// readJSON reads a body, which may be empty, into a shape, and returns its bytes.
+func readJSON(c *gin.Context, into any) ([]byte, error) {
+	body, err := io.ReadAll(c.Request.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the body: %w", badBody(err))
+	}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, into); err != nil {
+			return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "the body is not JSON of the documented shape", Cause: err}
+		}
+	}
+	return body, nil
 }
 
 func badBody(err error) error {
@@ -64,26 +80,33 @@ func badBody(err error) error {
 	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "the body did not arrive whole", Cause: err}
 }
 
-// ask asks something of a run in the name of who is signed in, unless the run is no longer as same
-// wants it. It returns the run as it is afterwards.
-func (s *Server) ask(c *gin.Context, r upgrade.Request, same func(upgrade.Run) bool) (upgrade.Run, error) {
+// ask does something with a run in the name of who is signed in, unless the run is no longer as same
+// wants it. It returns the run as it is afterwards, and the delivery by which another attempt was asked for.
+func (s *Server) ask(c *gin.Context, a act, r upgrade.Request, same func(upgrade.Run) bool) (upgrade.Run, upgrade.DeliveryID, error) {
 	ctx := c.Request.Context()
 	if len(r.Reason) > maxReason {
-		return upgrade.Run{}, invalid("the reason is longer than %d bytes", maxReason)
+		return upgrade.Run{}, "", invalid("the reason is longer than %d bytes", maxReason)
 	}
 	run, err := s.runs.Run(ctx, r.Run)
 	if err != nil {
-		return run, fmt.Errorf("read run %d: %w", r.Run, err)
+		return run, "", fmt.Errorf("read run %d: %w", r.Run, err)
 	}
 	if !same(run) {
-		return run, &upgrade.Error{
+		return run, "", &upgrade.Error{
 			Code: upgrade.CodeStale, Msg: "this run changed while you were looking",
 			Hint: "look at it again; nothing was done",
 		}
 	}
-	r.By, r.At = person(c), s.clock.Now()
-	if err := s.acts.Ask(ctx, r); err != nil {
-		return run, fmt.Errorf("ask %s of run %d: %w", r.Kind, r.Run, err)
+	var delivery upgrade.DeliveryID
+	if a.again != "" {
+		delivery, err = s.acts.Repeat(ctx, r.Run, a.again, person(c), r.Reason)
+	} else {
+		r.Kind, r.By, r.At = a.kind, person(c), s.clock.Now()
+		err = s.acts.Ask(ctx, r)
 	}
-	return s.runs.Run(ctx, r.Run)
+	if err != nil {
+		return run, "", fmt.Errorf("%s run %d: %w", a.name, r.Run, err)
+	}
+	run, err = s.runs.Run(ctx, r.Run)
+	return run, delivery, err
 }

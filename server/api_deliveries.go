@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -57,6 +58,53 @@ func (s *Server) apiDelivery(c *gin.Context) error {
 	if err != nil {
 		return fmt.Errorf("read delivery %s: %w", id, err)
 	}
-	writeJSON(c, http.StatusOK, jsonType, wireDeliveryOf(d))
+	w := wireDeliveryOf(d)
+	// Whoever sees the body sees what its senders wrote, as GitLab shows it to those who may act there.
+	if person(c).Role.Includes(upgrade.RoleDeveloper) {
+		w.Body = shown(d.Body)
+	}
+	writeJSON(c, http.StatusOK, jsonType, w)
 	return nil
+}
+
+// shown returns a body as it is told: without the variables of a pipeline, whose values may be secret. Of
+// one that is no JSON object nothing is told.
+func shown(body []byte) json.RawMessage {
+	const attributes, variables = "object_attributes", "variables"
+	var all, inner map[string]json.RawMessage
+	if err := json.Unmarshal(body, &all); err != nil || all == nil {
+		return nil
+	}
+	if err := json.Unmarshal(all[attributes], &inner); err != nil || inner[variables] == nil {
+		return body
+	}
+	inner[variables] = json.RawMessage("[]")
+	var err error
+	if all[attributes], err = json.Marshal(inner); err != nil {
+		return nil
+	}
+	if body, err = json.Marshal(all); err != nil {
+		return nil
+	}
+	return body
+}
+
+// played is the answer to the post that has a delivery looked at anew.
+type played struct {
+	Delivery upgrade.DeliveryID `json:"delivery"` // what comes of it is found there
+}
+
+func (s *Server) apiPlay(c *gin.Context) error {
+	id := upgrade.DeliveryID(c.Param("id"))
+	body, err := readJSON(c, &struct{}{})
+	if err != nil {
+		return err
+	}
+	return s.once(c, body, func() (int, any, error) {
+		next, err := s.acts.PlayAgain(c.Request.Context(), id, person(c))
+		if err != nil {
+			return 0, nil, err
+		}
+		return http.StatusAccepted, played{Delivery: next}, nil
+	})
 }

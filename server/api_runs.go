@@ -176,13 +176,15 @@ func (s *Server) apiEvents(c *gin.Context) error {
 
 // apiResults answers every result of the run, in order of arrival.
 func (s *Server) apiResults(c *gin.Context) error {
-	return s.writeResults(c, func(all []upgrade.Result) []upgrade.Result { return all })
+	return s.writeResults(c, func(_ wayBack, all []upgrade.Result) []upgrade.Result { return all })
 }
 
-// apiGates answers the result that counts of each gate and environment.
-func (s *Server) apiGates(c *gin.Context) error { return s.writeResults(c, newest) }
+// apiGates answers the last result of each gate and environment.
+func (s *Server) apiGates(c *gin.Context) error {
+	return s.writeResults(c, func(w wayBack, all []upgrade.Result) []upgrade.Result { return w.newest(all) })
+}
 
-func (s *Server) writeResults(c *gin.Context, choose func([]upgrade.Result) []upgrade.Result) error {
+func (s *Server) writeResults(c *gin.Context, choose func(wayBack, []upgrade.Result) []upgrade.Result) error {
 	run, err := s.run(c)
 	if err != nil {
 		return err
@@ -191,31 +193,14 @@ func (s *Server) writeResults(c *gin.Context, choose func([]upgrade.Result) []up
 	if err != nil {
 		return fmt.Errorf("read results of run %d: %w", run.ID, err)
 	}
-	now, out := s.clock.Now(), []wireResult{}
-	for _, r := range choose(all) {
-		out = append(out, wireResultOf(r, now))
+	applies, err := s.evidence.Applies(c.Request.Context(), run.ID)
+	if err != nil {
+		return fmt.Errorf("read applies of run %d: %w", run.ID, err)
+	}
+	now, out, back := s.clock.Now(), []wireResult{}, wayBackOf(run, applies)
+	for _, r := range choose(back, all) {
+		out = append(out, wireResultOf(r, back.has(r), now))
 	}
 	writeJSON(c, http.StatusOK, jsonType, page[wireResult]{Items: out})
 	return nil
-}
-
-// newest returns the last result of each gate, environment and stage, in order of first arrival. An
-// early pass gives way to nothing: it counts for nothing, but it is what is known so far.
-func newest(all []upgrade.Result) []upgrade.Result {
-	type key struct {
-		gate  upgrade.GateName
-		env   upgrade.EnvName
-		stage upgrade.Stage
-	}
-	at, out := map[key]int{}, []upgrade.Result{}
-	for _, r := range all {
-		k := key{r.Gate, r.Environment, r.Stage}
-		if i, seen := at[k]; seen {
-			out[i] = r
-			continue
-		}
-		at[k] = len(out)
-		out = append(out, r)
-	}
-	return out
 }

@@ -92,7 +92,7 @@ func TestAPIRun(t *testing.T) {
 
 // TestNewest: a gate asked again has one answer that counts, in its old place.
 func TestNewest(t *testing.T) {
-	got := newest([]upgrade.Result{
+	got := wayBack{}.newest([]upgrade.Result{
 		{Gate: "a", Environment: "staging", Outcome: upgrade.OutcomeFailed},
 		{Gate: "b", Environment: "staging", Outcome: upgrade.OutcomePassed},
 		{Gate: "a", Environment: "production", Outcome: upgrade.OutcomePassed},
@@ -121,10 +121,10 @@ func TestProblems(t *testing.T) {
 		{"no_such_stage", "GET", "/api/v1/runs/481/log/destroy", "", 404, upgrade.CodeNotFound},
 		{"no_such_log", "GET", "/api/v1/runs/481/log/prepare", "", 404, upgrade.CodeNotFound},
 		{"no_route", "GET", "/api/v1/nothing", "", 404, upgrade.CodeNotFound},
-		{"body_no_json", "POST", "/api/v1/runs/481/retry", "reason=x", 400, upgrade.CodeInvalid},
-		{"body_too_large", "POST", "/api/v1/runs/481/retry", strings.Repeat("x", maxForm+1), 413, upgrade.CodeInvalid},
-		{"reason_too_long", "POST", "/api/v1/runs/481/retry", `{"reason":"` + strings.Repeat("x", maxReason+1) + `"}`, 400, upgrade.CodeInvalid},
-		{"stale", "POST", "/api/v1/runs/481/retry", `{"rev":36}`, 409, upgrade.CodeStale},
+		{"body_no_json", "POST", "/api/v1/runs/481/recheck", "reason=x", 400, upgrade.CodeInvalid},
+		{"body_too_large", "POST", "/api/v1/runs/481/recheck", strings.Repeat("x", maxForm+1), 413, upgrade.CodeInvalid},
+		{"reason_too_long", "POST", "/api/v1/runs/481/recheck", `{"reason":"` + strings.Repeat("x", maxReason+1) + `"}`, 400, upgrade.CodeInvalid},
+		{"stale", "POST", "/api/v1/runs/481/recheck", `{"rev":36}`, 409, upgrade.CodeStale},
 		{"post_to_no_run", "POST", "/api/v1/runs/512/stop", "", 404, upgrade.CodeNotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestUnexpectedError(t *testing.T) {
 	w := fullWorld()
 	w.askErr = errors.New("dial tcp 10.0.0.7: password is hunter2")
 	s := newSite(t, w)
-	got := s.do("POST", "/api/v1/runs/481/retry", managerToken, "")
+	got := s.do("POST", "/api/v1/runs/481/recheck", managerToken, "")
 	if got.Code != 500 || strings.Contains(got.Body.String(), "hunter2") {
 		t.Errorf("answered %d %s", got.Code, got.Body)
 	}
@@ -170,14 +170,14 @@ func TestUnexpectedError(t *testing.T) {
 
 func TestAPIActs(t *testing.T) {
 	s := newSite(t, fullWorld())
-	w := s.do("POST", "/api/v1/runs/481/retry", managerToken, `{"reason":"the key is back","rev":37}`)
-	if got := decode[asked](t, w); w.Code != 202 || got.Asked != upgrade.RequestRecheck || got.Run.ID != 481 {
+	w := s.do("POST", "/api/v1/runs/481/recheck", managerToken, `{"reason":"the key is back","rev":37}`)
+	if got := decode[asked](t, w); w.Code != 202 || got.Asked != "recheck" || got.Run.ID != 481 {
 		t.Errorf("answered %d %s", w.Code, w.Body)
 	}
 	if w := s.do("POST", "/api/v1/runs/483/stop", managerToken, ""); w.Code != 202 {
 		t.Errorf("answered %d %s", w.Code, w.Body)
 	}
-	if w := s.do("POST", "/api/v1/runs/481/retry", viewerToken, ""); w.Code != 403 || decode[problem](t, w).Hint == "" {
+	if w := s.do("POST", "/api/v1/runs/481/recheck", viewerToken, ""); w.Code != 403 || decode[problem](t, w).Hint == "" {
 		t.Errorf("a viewer is answered %d %s", w.Code, w.Body)
 	}
 	asked := s.world.asked
@@ -192,8 +192,8 @@ func TestIdempotencyKey(t *testing.T) {
 	post := func(target, body, token, key string) *httptest.ResponseRecorder {
 		return s.do("POST", target, token, body, "Idempotency-Key", key)
 	}
-	first := post("/api/v1/runs/481/retry", "", managerToken, "k")
-	again := post("/api/v1/runs/481/retry", "", managerToken, "k")
+	first := post("/api/v1/runs/481/recheck", "", managerToken, "k")
+	again := post("/api/v1/runs/481/recheck", "", managerToken, "k")
 	if first.Code != 202 || again.Code != 202 || first.Body.String() != again.Body.String() || again.Header().Get("Idempotent-Replayed") != "true" {
 		t.Errorf("answered %d, then %d", first.Code, again.Code)
 	}
@@ -203,18 +203,18 @@ func TestIdempotencyKey(t *testing.T) {
 	if w := post("/api/v1/runs/481/stop", "", managerToken, "k"); w.Code != 400 {
 		t.Errorf("the key for something else is answered %d", w.Code)
 	}
-	if w := post("/api/v1/runs/481/retry", "", viewerToken, "k"); w.Code != 403 {
+	if w := post("/api/v1/runs/481/recheck", "", viewerToken, "k"); w.Code != 403 {
 		t.Errorf("somebody else's key is answered %d", w.Code)
 	}
-	if w := post("/api/v1/runs/481/retry", "", managerToken, "other"); w.Code != 202 || len(s.world.asked) != 2 {
+	if w := post("/api/v1/runs/481/recheck", "", managerToken, "other"); w.Code != 202 || len(s.world.asked) != 2 {
 		t.Errorf("another key is answered %d", w.Code)
 	}
 	s.world.askErr = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the database is busy"}
-	if w := post("/api/v1/runs/481/retry", "", managerToken, "third"); w.Code != 503 {
+	if w := post("/api/v1/runs/481/recheck", "", managerToken, "third"); w.Code != 503 {
 		t.Errorf("answered %d", w.Code)
 	}
 	s.world.askErr = nil
-	if w := post("/api/v1/runs/481/retry", "", managerToken, "third"); w.Code != 202 {
+	if w := post("/api/v1/runs/481/recheck", "", managerToken, "third"); w.Code != 202 {
 		t.Errorf("after a failure the same key is answered %d", w.Code)
 	}
 }
@@ -279,7 +279,7 @@ func TestAPILogFollows(t *testing.T) {
 // TestAPILock: what a page can do, the API can.
 func TestAPILock(t *testing.T) {
 	s := newSite(t, fullWorld())
-	w := s.do("POST", "/api/v1/runs/480/lock", managerToken, `{"reason":"an incident"}`)
+	w := s.do("POST", "/api/v1/runs/480/relock", managerToken, `{"reason":"an incident"}`)
 	if w.Code != 202 || len(s.world.asked) != 1 || s.world.asked[0].Kind != upgrade.RequestRelock {
 		t.Errorf("answered %d %s, asked %+v", w.Code, w.Body, s.world.asked)
 	}

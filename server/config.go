@@ -46,10 +46,22 @@ type pinger interface {
 	Ping(ctx context.Context) error
 }
 
-// acts is where somebody asks something of a run. It decides whether they may (CodeForbidden) and
-// whether the run is in a phase that allows it (CodeConflict).
+// acts is where somebody asks for something. It decides whether they may (CodeForbidden), and whether
+// what they ask about is in a state that allows it (CodeConflict).
 type acts interface {
 	Ask(ctx context.Context, r upgrade.Request) error
+	// Repeat asks for another attempt of a run: HintRetry or HintRehearse. What comes of it is found at
+	// the delivery.
+	Repeat(ctx context.Context, run upgrade.RunID, kind upgrade.HintKind, by upgrade.Person, reason string) (upgrade.DeliveryID, error)
+	SetBase(ctx context.Context, stack upgrade.StackName, commit upgrade.Commit, by upgrade.Person, reason string) (upgrade.Base, error)
+	// PlayAgain has a delivery looked at anew, under the id that it returns.
+	PlayAgain(ctx context.Context, id upgrade.DeliveryID, by upgrade.Person) (upgrade.DeliveryID, error)
+}
+
+// changes is where the open changes of stacks are read.
+type changes interface {
+	Base(ctx context.Context, stack upgrade.StackName) (base upgrade.Base, known bool, err error)
+	AppliesSince(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName, seq int64) ([]upgrade.Apply, error)
 }
 
 // logs is where output of the stages "prepare", "plan" and "apply" is read. Error: CodeNotFound if
@@ -84,6 +96,10 @@ type Config struct {
 	Logs       logs
 	IDTokens   idTokens      // of jobs that ask for production
 	Questions  verifications // of theirs
+	Changes    changes
+
+	// Stacks are the configured ones, in the order of the file.
+	Stacks []upgrade.Stack
 
 	// Tokens has at least one; names and secrets differ.
 	Tokens []Token
@@ -114,7 +130,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

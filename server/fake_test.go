@@ -46,6 +46,9 @@ type world struct {
 	deliveries []upgrade.Delivery
 	logs       map[string]string // "481/apply" → text
 	asked      []upgrade.Request
+	repeated   []upgrade.Hint
+	played     []upgrade.DeliveryID
+	bases      map[upgrade.StackName]upgrade.Base
 	askErr     error
 	pingErr    error
 	pingWait   bool
@@ -185,14 +188,78 @@ func (w *world) Ping(ctx context.Context) error {
 func (w *world) Ask(_ context.Context, r upgrade.Request) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.askErr != nil {
-		return w.askErr
-	}
-	if !r.By.Role.Includes(upgrade.RoleDeveloper) {
-		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "a viewer may not do this", Hint: "ask a release manager"}
+	if err := w.asker(r.By); err != nil {
+		return err
 	}
 	w.asked = append(w.asked, r)
 	return nil
+}
+
+// asker refuses those who may not act, as the domain does.
+func (w *world) asker(by upgrade.Person) error {
+	if w.askErr != nil {
+		return w.askErr
+	}
+	if !by.Role.Includes(upgrade.RoleDeveloper) {
+		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "a viewer may not do this", Hint: "ask a release manager"}
+	}
+	return nil
+}
+
+func (w *world) Repeat(_ context.Context, run upgrade.RunID, kind upgrade.HintKind, by upgrade.Person, reason string) (upgrade.DeliveryID, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.asker(by); err != nil {
+		return "", err
+	}
+	w.repeated = append(w.repeated, upgrade.Hint{Kind: kind, Run: run, By: by.Name, Why: reason})
+	return upgrade.DeliveryID(string(kind) + ":" + run.String() + ":1"), nil
+}
+
+func (w *world) SetBase(_ context.Context, stack upgrade.StackName, commit upgrade.Commit, by upgrade.Person, reason string) (upgrade.Base, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.asker(by); err != nil {
+		return upgrade.Base{}, err
+	}
+	w.bases = map[upgrade.StackName]upgrade.Base{stack: {Stack: stack, Commit: commit, Tree: treeA, By: by.Name, Reason: reason, At: fakeNow()}}
+	return w.bases[stack], nil
+}
+
+func (w *world) PlayAgain(_ context.Context, id upgrade.DeliveryID, by upgrade.Person) (upgrade.DeliveryID, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.asker(by); err != nil {
+		return "", err
+	}
+	for _, d := range w.deliveries {
+		if d.ID == id {
+			next := upgrade.Delivery{Number: int64(len(w.deliveries) + 1), ID: "again:1:" + id, Event: d.Event, Hint: d.Hint, Fate: upgrade.FatePending, ReceivedAt: fakeNow()}
+			w.deliveries, w.played = append(w.deliveries, next), append(w.played, id)
+			return next.ID, nil
+		}
+	}
+	return "", notFound("delivery " + string(id))
+}
+
+func (w *world) Base(_ context.Context, stack upgrade.StackName) (upgrade.Base, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	base, known := w.bases[stack]
+	return base, known, nil
+}
+
+func (w *world) AppliesSince(_ context.Context, stack upgrade.StackName, env upgrade.EnvName, seq int64) ([]upgrade.Apply, error) {
+	var out []upgrade.Apply
+	for _, run := range w.applies {
+		for _, a := range run {
+			if a.Stack == stack && a.Environment == env && a.Seq > seq {
+				out = append(out, a)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b upgrade.Apply) int { return cmp.Compare(a.Seq, b.Seq) })
+	return out, nil
 }
 
 func (w *world) Log(_ context.Context, id upgrade.RunID, stage string) (io.ReadCloser, error) {
@@ -213,7 +280,11 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks,
+		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w,
+		Stacks: []upgrade.Stack{
+			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
+			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},
+		},
 		Tokens: []Token{
 			{upgrade.Person{Name: "Vera Viewer", Role: upgrade.RoleViewer}, viewerToken},
 			{upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager, GitLabUser: 17}, managerToken},

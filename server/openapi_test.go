@@ -56,7 +56,8 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Run": wireRun{}, "Answer": wireAnswer{}, "Cause": wireCause{}, "Telling": wireTelling{}, "Tally": wireTally{},
 		"Progress": wireProgress{}, "Plan": wirePlan{}, "Production": wireProduction{}, "Event": wireEvent{}, "Result": wireResult{},
 		"Evidence": wireEvidence{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
-		"Question": wireQuestion{}, "Verification": wireVerification{},
+		"Agreement": wireAgreement{}, "Override": wireOverride{}, "Stack": wireStack{}, "Base": wireBase{}, "Apply": wireApply{}, "Running": wireRunning{},
+		"SetBase": wireSetBase{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
 		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},
 	} {
 		schema, ok := doc.Components.Schemas[name]

@@ -22,12 +22,13 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.GET("/board/parts/:part", s.page(s.boardPart))
 	g.GET("/history", s.page(s.historyPage))
 	g.GET("/deliveries", s.page(s.deliveriesPage))
+	g.POST("/deliveries/:id/play", s.page(s.playDelivery))
 	g.GET("/runs/:id", s.page(s.showRun))
 	g.GET("/runs/:id/parts/:part", s.page(s.runPart))
 	g.GET("/runs/:id/log/:stage", s.page(s.logPage))
-	for _, q := range questions() {
-		g.GET("/runs/:id/"+q.path, s.page(s.confirmPage(q)))
-		g.POST("/runs/:id/"+q.path, s.page(s.confirm(q)))
+	for _, a := range theActs() {
+		g.GET("/runs/:id/"+a.page, s.page(s.confirmPage(a)))
+		g.POST("/runs/:id/"+a.page, s.page(s.confirm(a)))
 	}
 	g.GET("/events", s.page(s.streamEvents))
 	g.POST("/theme", s.setTheme)
@@ -213,36 +214,4 @@ func address(path string, values url.Values) string {
 		return path
 	}
 	return path + "?" + values.Encode()
-}
-
-// deliveriesPage is a list of what came in.
-type deliveriesPage struct {
-	Rows   []deliveryRow
-	Next   string
-	Filter []navItem
-}
-
-func (s *Server) deliveriesPage(c *gin.Context) error {
-	q := newQuery(c, "fate", "before")
-	f := upgrade.DeliveryFilter{Fates: q.fates(), Before: q.integer("before", 0, 0), Limit: pageSize + 1}
-	if q.err != nil {
-		return q.err
-	}
-	found, err := s.deliveries.Deliveries(c.Request.Context(), f)
-	if err != nil {
-		return fmt.Errorf("list deliveries: %w", err)
-	}
-	page, w := deliveriesPage{}, s.words()
-	cut := paged(c, found, pageSize, "before", func(d upgrade.Delivery) int64 { return d.Number })
-	page.Next = cut.Next
-	for _, d := range cut.Items {
-		page.Rows = append(page.Rows, deliveryRowOf(d, w))
-	}
-	page.Filter = []navItem{{Title: "All", Path: "/deliveries", Current: len(f.Fates) == 0}}
-	for _, fate := range fates() {
-		page.Filter = append(page.Filter, navItem{
-			Title: fateLook(fate).Word, Path: "/deliveries?fate=" + string(fate), Current: len(f.Fates) == 1 && f.Fates[0] == fate,
-		})
-	}
-	return s.show(c, http.StatusOK, "deliveries", s.layout(c, "Deliveries", page))
 }

@@ -33,6 +33,8 @@ type Server struct {
 	logs       logs
 	idTokens   idTokens
 	questions  verifications
+	stacks     []upgrade.Stack
+	changes    changes
 
 	keys      *keyring
 	memory    memory
@@ -69,6 +71,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
+		stacks: cfg.Stacks, changes: cfg.Changes,
 		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -168,9 +171,13 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/runs/:id/results", s.api(s.apiResults))
 	g.GET("/runs/:id/gates", s.api(s.apiGates))
 	g.GET("/runs/:id/log/:stage", s.api(s.apiLog))
-	g.POST("/runs/:id/stop", s.api(s.apiAct(upgrade.RequestStop)))
-	g.POST("/runs/:id/retry", s.api(s.apiAct(upgrade.RequestRecheck)))
-	g.POST("/runs/:id/lock", s.api(s.apiAct(upgrade.RequestRelock)))
+	for _, a := range theActs() {
+		g.POST("/runs/:id/"+a.name, s.api(s.apiAct(a)))
+	}
+	g.GET("/stacks", s.api(s.apiStacks))
+	g.GET("/stacks/:name", s.api(s.apiStack))
+	g.POST("/stacks/:name/base", s.api(s.apiSetBase))
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
+	g.POST("/deliveries/:id/play", s.api(s.apiPlay))
 }

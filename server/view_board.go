@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -258,12 +259,16 @@ type deliveryRow struct {
 	Reason       string
 	Runs         []link
 	ID           string
+	Play         string // address that has it looked at anew; empty: that makes no sense
 }
 
 func deliveryRowOf(d upgrade.Delivery, w words) deliveryRow {
 	row := deliveryRow{
 		Number: fmt.Sprint(d.Number), When: w.second(d.ReceivedAt), Event: strings.TrimSuffix(d.Event, " Hook"), About: about(d.Hint),
 		Project: d.Hint.Project, Chip: chipOf(fateLook(d.Fate), ""), Reason: stop(d.Reason), ID: string(d.ID),
+	}
+	if replayable(d) {
+		row.Play = "/deliveries/" + url.PathEscape(string(d.ID)) + "/play"
 	}
 	for _, id := range d.Runs {
 		row.Runs = append(row.Runs, link{Text: "run " + id.String(), Href: runPath(id)})

@@ -56,6 +56,9 @@ func (s *Server) facts(d runData) factsView {
 	if r.Plan.ChangeDigest != "" {
 		add(fact{Name: "Change", Text: middle(r.Plan.ChangeDigest), Mono: true})
 	}
+	for _, a := range r.Agreed {
+		add(fact{Name: "Agreed", Text: fmt.Sprintf("%s, %s, to %s", a.By, d.words.stamp(a.At).Text, middle(a.ChangeDigest))})
+	}
 	add(fact{Name: "Started", When: d.words.second(r.CreatedAt)})
 	took := fact{Name: "Took", Text: span(r.Since.Sub(r.CreatedAt))}
 	if r.Phase.Live() {

@@ -68,18 +68,24 @@ type quoteView struct {
 // anchor is the fragment of the first gate of that name that did not pass.
 func anchor(d runData, name upgrade.GateName) string {
 	for _, r := range d.results {
-		if r.Gate == name && r.Outcome != upgrade.OutcomePassed {
-			return gateID(d.run, r)
+		if r.Gate == name && r.Outcome != upgrade.OutcomePassed && !d.back.has(r) {
+			return gateID(d, r)
 		}
 	}
 	return "gate-" + slug(string(name))
 }
 
 // gateID names a gate's part: its name, with the environment or stage where the name alone would not do.
-func gateID(run upgrade.Run, r upgrade.Result) string {
+func gateID(d runData, r upgrade.Result) string {
 	id := "gate-" + slug(string(r.Gate))
-	if r.Environment != run.Environment && r.Environment != "" {
+	if r.Environment != d.run.Environment && r.Environment != "" {
 		id += "-" + slug(string(r.Environment))
+	}
+	if r.Stage == upgrade.StageBefore {
+		id += "-before"
+	}
+	if d.back.has(r) {
+		id += "-back"
 	}
 	return id
 }
@@ -112,7 +118,7 @@ func gates(d runData) gatesView {
 	if !d.run.Phase.Live() {
 		slices.SortStableFunc(v.Gates, func(a, b gateView) int { return cmp.Compare(toneRank(a.Chip), toneRank(b.Chip)) })
 		v.Beside = "not passed first"
-		if d.run.Phase.Opens() {
+		if d.run.Phase.Opens() && d.run.Verdict != upgrade.VerdictClosed {
 			v.Beside = "all passed, open one for its evidence"
 		}
 	}
@@ -142,7 +148,7 @@ func toneRank(c chip) int {
 
 func gate(d runData, r upgrade.Result) gateView {
 	g := gateView{
-		ID: gateID(d.run, r), Title: kindTitle(r.Kind), Name: string(r.Gate), Chip: chipOf(r.Outcome.Look(), ""),
+		ID: gateID(d, r), Title: kindTitle(r.Kind), Name: string(r.Gate), Chip: chipOf(r.Outcome.Look(), ""),
 		Sentence: stop(r.Message), Took: span(r.Took), Warnings: r.Warnings,
 		Open: r.Outcome == upgrade.OutcomeFailed || r.Outcome == upgrade.OutcomeUnknown || r.Outcome == upgrade.OutcomeRunning,
 	}
@@ -152,7 +158,15 @@ func gate(d runData, r upgrade.Result) gateView {
 	if r.Environment != d.run.Environment && r.Environment != "" {
 		g.Name = strings.TrimSpace(g.Name + " · " + string(r.Environment))
 	}
+	if r.Stage == upgrade.StageBefore {
+		g.Name = strings.TrimSpace(g.Name + " · before")
+	}
 	soften(&g, d, r)
+	if d.back.has(r) {
+		g.Name, g.Open = strings.TrimSpace(g.Name+" · way back"), false
+		g.Chip = chip{Word: "Kept, not counted", Icon: upgrade.IconSkip, Tone: upgrade.ToneIdle}
+		g.Sentence = "Kept, not counted. " + g.Sentence
+	}
 	e := r.Evidence
 	for _, f := range e.Facts {
 		if f.Name == "Cause" || f.Name == "Likely cause" { // proof and guess keep their own names

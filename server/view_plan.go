@@ -60,6 +60,9 @@ func planOf(d runData) planView {
 	if d.run.Applies > 0 {
 		v.Title = "What the plan changed in " + string(d.run.Environment)
 	}
+	if d.run.Half == upgrade.HalfBack {
+		v.Title += ", on the way back"
+	}
 	v.Groups = planGroups(d.events)
 	if len(v.Groups) == 0 {
 		v.Empty = "Nothing has been applied yet. The plan's log has every line."
@@ -82,8 +85,11 @@ func tone(n int) string {
 // planGroups reads what was done to each resource from the journal of the apply.
 func planGroups(events []upgrade.Event) []planGroup {
 	type change struct{ action, state string }
-	found, order := map[string]*change{}, []string{}
+	found, order, apply := map[string]*change{}, []string{}, ""
 	for _, e := range events {
+		if n := e.Data["n"]; e.Kind == upgrade.EventApply && n != apply { // of a rehearsal's two, the last one is shown
+			found, order, apply = map[string]*change{}, []string{}, n
+		}
 		address, action := e.Data["address"], e.Data["action"]
 		if e.Kind != upgrade.EventResource || address == "" {
 			continue

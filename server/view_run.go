@@ -14,11 +14,13 @@ type runData struct {
 	run      upgrade.Run
 	all      []upgrade.Result // in order of arrival
 	results  []upgrade.Result // the newest of each gate
+	back     wayBack          // which of them are about a rehearsal's way back
 	applies  []upgrade.Apply
 	orders   []upgrade.Order
 	requests []upgrade.Request
 	events   []upgrade.Event
 	newer    upgrade.RunID // newest run of the same stack, 0 if this is it
+	next     upgrade.RunID // the first that waits for this one's way to production to end; 0: none
 	words    words
 }
 
@@ -47,7 +49,8 @@ func (s *Server) read(ctx context.Context, id upgrade.RunID) (runData, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return d, fmt.Errorf("read what run %d found: %w", id, err)
 	}
-	d.results = newest(d.all)
+	d.back = wayBackOf(d.run, d.applies)
+	d.results = d.back.newest(d.all)
 	latest, err := s.runs.Runs(ctx, upgrade.RunFilter{Stack: d.run.Stack, ProjectID: d.run.ProjectID, Limit: 1})
 	if err != nil {
 		return d, fmt.Errorf("find newer runs of %s: %w", d.run.Stack, err)
@@ -55,7 +58,10 @@ func (s *Server) read(ctx context.Context, id upgrade.RunID) (runData, error) {
 	if len(latest) > 0 && latest[0].ID > id {
 		d.newer = latest[0].ID
 	}
-	return d, nil
+	if actNamed("relock").allowed(d.run) {
+		d.next, err = s.nextInLine(ctx, d.run)
+	}
+	return d, err
 }
 
 // allEvents reads a run's whole journal.
@@ -72,6 +78,9 @@ func (s *Server) allEvents(ctx context.Context, id upgrade.RunID) ([]upgrade.Eve
 		}
 	}
 }
+
+// counted returns the newest result of each gate, without those of a way back.
+func (d runData) counted() []upgrade.Result { return d.back.counted(d.results) }
 
 // applied is how long the last apply took, or has taken so far.
 func (d runData) applied() time.Duration {
@@ -132,7 +141,7 @@ func (s *Server) runPage(ctx context.Context, d runData, p upgrade.Person) runPa
 		Title:   fmt.Sprintf("%s: %s %s", told.Look.Word, r.Stack, r.Version),
 		Crumbs:  s.crumbs(d),
 		Verdict: s.verdict(d, p),
-		Rail:    railView{Path: path, Steps: rail(r, d.results, d.applied(), d.words)},
+		Rail:    railView{Path: path, Steps: rail(r, d.counted(), d.applied(), d.words)},
 		Gates:   gates(d),
 		Plan:    planOf(d),
 		Log:     s.logTail(ctx, d),

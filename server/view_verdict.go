@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -18,6 +17,10 @@ type verdictView struct {
 	Live       string
 	Causes     []causeView
 	More       string // "and 2 more", empty if all are shown
+	Warnings   []string
+	Override   *overrideView // nil: nobody asked for one
+	Agree      *agreeView    // nil: it does not wait for a yes
+	Rehearsal  *rehearsalView
 	Reasons    []reasonView
 	Production []reasonView
 	Next       string
@@ -29,8 +32,9 @@ type verdictView struct {
 }
 
 type causeView struct {
-	Text, Hint, Href string
-	Number           int
+	Text, Hint string
+	Link       link // to the evidence, or to the run that it comes from
+	Number     int
 }
 
 // reasonView is an icon with a sentence.
@@ -64,11 +68,18 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 			break
 		}
 		cv := causeView{Number: i + 1, Text: stop(cause.Message)}
-		if cause.Gate != "" {
-			cv.Href = "#" + anchor(d, cause.Gate)
+		switch {
+		case cause.Run != 0:
+			cv.Link = link{Text: "See run " + cause.Run.String(), Href: runPath(cause.Run)}
+		case cause.Gate != "":
+			cv.Link = link{Text: "See the evidence", Href: "#" + anchor(d, cause.Gate)}
 		}
 		v.Causes = append(v.Causes, cv)
 	}
+	for _, warning := range r.Warnings {
+		v.Warnings = append(v.Warnings, stop(warning))
+	}
+	v.Override, v.Agree, v.Rehearsal = overrideOf(d), agreeOf(d), rehearsalOf(d)
 	v.Reasons = reasons(d)
 	v.Steps = hints(r, told.Next)
 	v.Button, v.Links = s.offers(d, p)
@@ -100,8 +111,12 @@ func hints(r upgrade.Run, next string) []string {
 
 func beside(d runData) string {
 	switch r := d.run; {
+	case r.Phase == upgrade.PhaseUnlocked && r.Verdict != upgrade.VerdictOpen && r.Override != nil:
+		return "Unlocked " + d.words.stamp(r.Since).Text + " by override"
 	case r.Phase == upgrade.PhaseUnlocked:
 		return "Unlocked " + d.words.stamp(r.Since).Text + " by rule"
+	case r.Phase == upgrade.PhaseUnlocking && r.Verdict != upgrade.VerdictOpen && r.Override != nil:
+		return "Being unlocked by override"
 	case r.Phase == upgrade.PhasePromoted:
 		return ""
 	case r.Phase.Live():
@@ -125,7 +140,7 @@ func reasons(d runData) []reasonView {
 	} else {
 		out = append(out, reasonView{
 			Icon: upgrade.IconWarn, Tone: upgrade.ToneWarn, Bold: fmt.Sprintf("%s destroyed, %d replaced.", plural(r.Plan.Destroy, "resource"), r.Plan.Replace),
-			Text: "The gates passed with that.",
+			Text: passedWith(r),
 		})
 	}
 	for _, o := range d.orders {
@@ -138,6 +153,13 @@ func reasons(d runData) []reasonView {
 		}
 	}
 	return out
+}
+
+func passedWith(r upgrade.Run) string {
+	if r.Verdict != upgrade.VerdictOpen {
+		return ""
+	}
+	return "The gates passed with that."
 }
 
 func orderText(o upgrade.Order) string {
@@ -179,7 +201,8 @@ func productionChecks(d runData) (reasonView, bool) {
 	var last when
 	var env upgrade.EnvName
 	for _, r := range d.results {
-		if r.Environment == d.run.Environment || r.Environment == "" || r.Stage == upgrade.StagePlan {
+		of := r.Stage == upgrade.StageAfter || r.Stage == upgrade.StageStanding
+		if r.Environment == d.run.Environment || r.Environment == "" || !of {
 			continue
 		}
 		all, env, last = all+1, r.Environment, d.words.ago(r.StartedAt.Add(r.Took))
@@ -200,78 +223,4 @@ func productionChecks(d runData) (reasonView, bool) {
 		return reasonView{Icon: upgrade.IconUnk, Tone: upgrade.ToneWarn, Bold: fmt.Sprintf("%s is not verified", name), Text: fmt.Sprintf("%d of %s held, checked", held, plural(all, "check")), When: last}, true
 	}
 	return reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Text: fmt.Sprintf("%s holds %d of %s, checked", name, held, plural(all, "check")), When: last}, true
-}
-
-// offers returns the one button of the page and the quiet links beside it.
-func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
-	r, path := d.run, runPath(d.run.ID)
-	var links []button
-	add := func(kind upgrade.RequestKind, text, to string) {
-		if !allowed(r.Phase, kind) {
-			return
-		}
-		b := button{Text: text, Href: path + "/" + to}
-		if needs := neededRole(kind); !p.Role.Includes(needs) {
-			b.Off = "needs the role " + roleTitle(needs)
-		}
-		links = append(links, b)
-	}
-	add(upgrade.RequestRecheck, "Run the gates again…", "rerun")
-	add(upgrade.RequestStop, "Stop…", "stop")
-	add(upgrade.RequestRelock, "Lock again…", "lock")
-
-	if r.Phase == upgrade.PhaseUnlocked && r.Production.JobURL != "" {
-		return &button{Text: "Open production job", Href: r.Production.JobURL, Outside: true, Filled: true}, links
-	}
-	if r.Phase == upgrade.PhaseUnlocked && s.gitLabURL != "" && r.Project != "" {
-		return &button{Text: "Open pipelines in GitLab", Href: s.gitLabURL + "/" + r.Project + "/-/pipelines", Outside: true, Filled: true}, links
-	}
-	if key := upgrade.Tell(r).Key; (key == upgrade.KeyNotVerified || key == upgrade.KeyRelocked) && len(links) > 0 && links[0].Off == "" {
-		links[0].Filled = true
-		return &links[0], links[1:]
-	}
-	open, ok := s.mergeRequest(r)
-	if !ok {
-		open = s.commit(r)
-	}
-	if open.Outside {
-		toDo := r.Phase == upgrade.PhaseBlocked || r.Phase == upgrade.PhaseFailed || r.Phase == upgrade.PhaseAwaitingApproval
-		return &button{Text: "Open " + open.Text + " in GitLab", Href: open.Href, Outside: true, Filled: toDo}, links
-	}
-	return nil, links
-}
-
-// allowed reports whether it makes sense to offer the act. Whether it is done is decided elsewhere.
-func allowed(p upgrade.Phase, kind upgrade.RequestKind) bool {
-	switch kind {
-	case upgrade.RequestRecheck:
-		return !p.Live() && p.CanFollow(upgrade.PhaseChecking)
-	case upgrade.RequestStop:
-		return p.CanFollow(upgrade.PhaseStopped)
-	case upgrade.RequestRelock:
-		return p == upgrade.PhaseUnlocked
-	case upgrade.RequestSupersede:
-	}
-	return false
-}
-
-func neededRole(kind upgrade.RequestKind) upgrade.Role {
-	if kind == upgrade.RequestRelock {
-		return upgrade.RoleReleaseManager
-	}
-	return upgrade.RoleDeveloper
-}
-
-func requestVerb(kind upgrade.RequestKind) string {
-	switch kind {
-	case upgrade.RequestStop:
-		return "stop"
-	case upgrade.RequestRecheck:
-		return "run the gates again"
-	case upgrade.RequestRelock:
-		return "lock it again"
-	case upgrade.RequestSupersede:
-		return "replace it by a newer run"
-	}
-	return strconv.Quote(string(kind))
 }

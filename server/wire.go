@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -30,6 +31,11 @@ type wireRun struct {
 	Deadline    time.Time           `json:"deadline,omitzero"`
 	Verdict     upgrade.Verdict     `json:"verdict"`
 	Causes      []wireCause         `json:"causes"`
+	Seen        string              `json:"causes_digest"` // of causes: who overrides says with it what they saw
+	Warnings    []string            `json:"warnings"`
+	Half        upgrade.Half        `json:"half,omitempty"` // of a rehearsal
+	Agreed      []wireAgreement     `json:"agreed"`
+	Override    *wireOverride       `json:"override,omitempty"`
 	Told        wireTelling         `json:"told"`
 	Gates       wireTally           `json:"gates"`
 	Progress    wireProgress        `json:"progress"`
@@ -56,8 +62,27 @@ type wireAnswer struct {
 type wireCause struct {
 	Kind    upgrade.CauseKind `json:"kind"`
 	Gate    upgrade.GateName  `json:"gate,omitempty"`
+	Run     upgrade.RunID     `json:"run,omitempty"`   // the earlier run of the open change that it comes from
+	Stack   upgrade.StackName `json:"stack,omitempty"` // the other stack that it is about
 	Message string            `json:"message"`
 	Hint    string            `json:"hint,omitempty"`
+}
+
+type wireAgreement struct {
+	Digest string    `json:"change_digest"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+type wireOverride struct {
+	Causes  []wireCause `json:"causes"` // that it overrides
+	Reason  string      `json:"reason"`
+	By      []string    `json:"by"` // it counts from two on
+	AskedAt time.Time   `json:"asked_at,omitzero"`
+	GivenAt time.Time   `json:"given_at,omitzero"`
+	Until   time.Time   `json:"until,omitzero"`
+	Counts  bool        `json:"counts"` // now
 }
 
 // wireTelling is what people read of the run, word for word as pages have it.
@@ -118,7 +143,10 @@ type wireResult struct {
 	Stage       upgrade.Stage    `json:"stage"`
 	Environment upgrade.EnvName  `json:"environment"`
 	Round       int              `json:"round"`
+	Apply       int              `json:"apply,omitempty"` // plan, before, during: the run's apply that it is about, from 1
+	WayBack     bool             `json:"way_back"`        // of a rehearsal's way back to the base: kept, not counted
 	Required    bool             `json:"required"`
+	Agreeable   bool             `json:"agreeable"` // a release manager may agree to what it says no to
 	Early       bool             `json:"early"`
 	Outcome     upgrade.Outcome  `json:"outcome"`
 	Expired     bool             `json:"expired"` // older than its limit: counts as not passed
@@ -179,4 +207,5 @@ type wireDelivery struct {
 	Fate       upgrade.Fate       `json:"fate"`
 	Reason     string             `json:"reason,omitempty"`
 	Runs       []upgrade.RunID    `json:"runs"`
+	Body       json.RawMessage    `json:"body,omitempty"` // of one delivery alone, for those who may act; of a refused one none is kept
 }

@@ -13,7 +13,8 @@ func (s *Server) wireRun(r upgrade.Run) wireRun {
 		ID: r.ID, Upgrade: r.Upgrade, Stack: r.Stack, Environment: r.Environment, ProjectID: r.ProjectID, Project: r.Project,
 		Tree: r.Tree, Commit: r.Commit, Version: r.Version, Base: r.Base, Title: r.Title, Author: r.Author, Attempt: r.Attempt,
 		Answers: []wireAnswer{}, Phase: r.Phase, Since: utc(r.Since), From: r.From, Reason: r.Reason, Deadline: utc(r.Deadline),
-		Verdict: r.Verdict, Causes: []wireCause{},
+		Verdict: r.Verdict, Causes: []wireCause{}, Seen: upgrade.CausesDigest(r.Causes), Warnings: append([]string{}, r.Warnings...),
+		Half: r.Half, Agreed: []wireAgreement{},
 		Told:     wireTelling{told.Key, told.Look.Word, told.Look.Tone, told.Headline, told.Next, told.Live},
 		Gates:    wireTally{r.Tally.Gates, r.Tally.Passed, r.Tally.Failed, r.Tally.Unknown, r.Tally.Skipped},
 		Progress: wireProgress{r.Progress.Done, r.Progress.Total, r.Progress.Failed},
@@ -32,18 +33,38 @@ func (s *Server) wireRun(r upgrade.Run) wireRun {
 		w.Answers = append(w.Answers, wireAnswer{a.Ref, a.Commit, a.MergeRequest, utc(a.At)})
 	}
 	for _, cause := range r.Causes {
-		w.Causes = append(w.Causes, wireCause{cause.Kind, cause.Gate, cause.Message, cause.Hint})
+		w.Causes = append(w.Causes, wireCauseOf(cause))
+	}
+	for _, a := range r.Agreed {
+		w.Agreed = append(w.Agreed, wireAgreement{a.ChangeDigest, a.By, a.Reason, utc(a.At)})
+	}
+	if o := r.Override; o != nil {
+		w.Override = &wireOverride{
+			Causes: []wireCause{}, Reason: o.Reason, By: []string{}, AskedAt: utc(o.Asked), GivenAt: utc(o.Given), Until: utc(o.Until),
+			Counts: o.Counts(s.clock.Now()),
+		}
+		for _, cause := range o.Causes {
+			w.Override.Causes = append(w.Override.Causes, wireCauseOf(cause))
+		}
+		for _, p := range o.By {
+			w.Override.By = append(w.Override.By, p.Name)
+		}
 	}
 	return w
+}
+
+func wireCauseOf(c upgrade.Cause) wireCause {
+	return wireCause{c.Kind, c.Gate, c.Run, c.Stack, c.Message, c.Hint}
 }
 
 func wireEventOf(e upgrade.Event) wireEvent {
 	return wireEvent{ID: e.ID, Seq: e.Seq, At: utc(e.At), Kind: e.Kind, Who: e.Who, Text: e.Text, Data: e.Data}
 }
 
-func wireResultOf(r upgrade.Result, now time.Time) wireResult {
+func wireResultOf(r upgrade.Result, back bool, now time.Time) wireResult {
 	w := wireResult{
 		Gate: r.Gate, Kind: r.Kind, Stage: r.Stage, Environment: r.Environment, Round: r.Round, Required: r.Required, Early: r.Early,
+		Apply: r.Apply, WayBack: back, Agreeable: r.Agreeable,
 		Outcome: r.Outcome, Expired: r.Expired(now), Message: r.Message, Warnings: r.Warnings, StartedAt: utc(r.StartedAt),
 		Took: r.Took.Seconds(), GoodFor: r.GoodFor.Seconds(),
 	}
@@ -97,6 +118,10 @@ func about(h upgrade.Hint) string {
 		return fmt.Sprintf("note on !%d", h.MergeRequest)
 	case upgrade.HintReconcile:
 		return h.Ref + " → " + h.After.Short()
+	case upgrade.HintRetry:
+		return fmt.Sprintf("run %d from the plan, for %s", h.Run, h.By)
+	case upgrade.HintRehearse:
+		return fmt.Sprintf("run %d rehearsed, for %s", h.Run, h.By)
 	case upgrade.HintOther:
 	}
 	return ""

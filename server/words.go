@@ -153,6 +153,8 @@ func stageTitle(s upgrade.Stage) string {
 	switch s {
 	case upgrade.StagePlan:
 		return "of the plan"
+	case upgrade.StageBefore:
+		return "before the apply"
 	case upgrade.StageDuring:
 		return "during the apply"
 	case upgrade.StageAfter:
