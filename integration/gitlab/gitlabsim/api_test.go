@@ -226,6 +226,53 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
+// TestIDTokenOfMergeRequest: a token of a merge request's pipeline names the source branch.
+func TestIDTokenOfMergeRequest(t *testing.T) {
+	r := newRig(t, gitlabsim.Config{})
+	r.change(t, "feature", "a.tf", "# a\n")
+	r.request(t, "feature")
+	for _, pl := range r.Pipelines(r.Seeded.Project.ID) {
+		if pl.Source != "merge_request_event" {
+			continue
+		}
+		claims, err := r.Claims(r.Jobs(pl.ID)[0].ID, "https://gate.example.org")
+		check(t, err)
+		if claims["ref"] != "feature" || claims["pipeline_source"] != "merge_request_event" || claims["ref_protected"] != "false" || claims["ref_path"] != pl.Ref {
+			t.Errorf("claims %v", claims)
+		}
+		return
+	}
+	t.Fatal("the merge request has no pipeline")
+}
+
+// TestRotateKey: keys are published as long as they should be, and the newest one signs.
+func TestRotateKey(t *testing.T) {
+	r := newRig(t, gitlabsim.Config{})
+	published := func() (ids []string) {
+		var set struct {
+			Keys []struct{ Kid string } `json:"keys"`
+		}
+		get(t, r.url+"/oauth/discovery/keys", &set)
+		for _, key := range set.Keys {
+			ids = append(ids, key.Kid)
+		}
+		return ids
+	}
+	first := published()
+	check(t, r.RotateKey(true))
+	second, _, err := r.SigningKey()
+	check(t, err)
+	if got := published(); len(first) != 1 || len(got) != 2 || got[0] != first[0] || got[1] != second {
+		t.Errorf("published %v, then %v; %s signs", first, got, second)
+	}
+	check(t, r.RotateKey(false))
+	third, _, err := r.SigningKey()
+	check(t, err)
+	if got := published(); len(got) != 1 || got[0] != third || third == second {
+		t.Errorf("published %v; %s signs", got, third)
+	}
+}
+
 func get(t *testing.T, url string, into any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
