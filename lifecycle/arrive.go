@@ -122,16 +122,26 @@ func (l *Lifecycle) answering(ctx context.Context, a arrival, stack upgrade.Stac
 	return runs[0], true, nil
 }
 
-// base returns the tree that production of the stack has. When it is not known it is assumed: the last
-// successful deployment, else the production branch's head; the assumption is kept with the step.
+// base returns what production of the stack has. When it is not known it is assumed, and the assumption is
+// kept with the step.
 func (l *Lifecycle) base(ctx context.Context, a arrival, stack upgrade.Stack, step *upgrade.Step) (upgrade.Base, error) {
 	base, known, err := l.Store.Base(ctx, stack.Name)
 	if err != nil || known {
 		return base, err
 	}
-	base = upgrade.Base{Stack: stack.Name, Assumed: true, At: l.Clock.Now()}
+	base, err = l.assume(ctx, a.project, stack)
+	if err == nil && base.Tree != "" {
+		step.Bases = append(step.Bases, base)
+	}
+	return base, err
+}
+
+// assume says what production of a stack has as far as GitLab knows: the last successful deployment, else
+// the production branch's head. Without either the tree is empty.
+func (l *Lifecycle) assume(ctx context.Context, project forge.Project, stack upgrade.Stack) (upgrade.Base, error) {
+	base := upgrade.Base{Stack: stack.Name, Assumed: true, At: l.Clock.Now()}
 	if stack.Production.Environment != "" {
-		deployments, err := l.Forge.Deployments(ctx, a.project.ID, stack.Production.Environment, 20)
+		deployments, err := l.Forge.Deployments(ctx, project.ID, stack.Production.Environment, 20)
 		if err != nil && upgrade.CodeOf(err) != upgrade.CodeNotFound {
 			return base, fmt.Errorf("read deployments to %s: %w", stack.Production.Environment, err)
 		}
@@ -143,7 +153,7 @@ func (l *Lifecycle) base(ctx context.Context, a arrival, stack upgrade.Stack, st
 		}
 	}
 	if base.Commit == "" {
-		branch, err := l.Forge.Branch(ctx, a.project.ID, stack.Production.Branch)
+		branch, err := l.Forge.Branch(ctx, project.ID, stack.Production.Branch)
 		if err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound {
 			return base, nil // no production branch yet: nothing to assume, so everything is touched
 		}
@@ -152,13 +162,13 @@ func (l *Lifecycle) base(ctx context.Context, a arrival, stack upgrade.Stack, st
 		}
 		base.Commit = branch.Commit
 	}
-	if err := l.Git.Ensure(ctx, a.project, base.Commit); err != nil {
+	if err := l.Git.Ensure(ctx, project, base.Commit); err != nil {
 		return base, fmt.Errorf("fetch %s: %w", base.Commit.Short(), err)
 	}
-	if base.Tree, err = l.Git.Tree(ctx, a.project, base.Commit); err != nil {
+	var err error
+	if base.Tree, err = l.Git.Tree(ctx, project, base.Commit); err != nil {
 		return base, fmt.Errorf("read the tree of %s: %w", base.Commit.Short(), err)
 	}
-	step.Bases = append(step.Bases, base)
 	return base, nil
 }
 

@@ -41,6 +41,7 @@ type fakeGitLab struct {
 	authors     []forge.Author // of every commit
 	unprotected bool
 	fail        error
+	onPlay      func(content string) // nil: nobody
 }
 
 func newFakeGitLab(clock *world.Clock) *fakeGitLab {
@@ -251,6 +252,9 @@ func (g *fakeGitLab) Play(_ context.Context, _, id int64) (forge.Job, error) {
 	for i := range g.jobs {
 		if g.jobs[i].ID == id {
 			g.jobs[i].Status = "success"
+			if g.onPlay != nil {
+				g.onPlay(g.contents[g.jobs[i].Commit])
+			}
 			g.acts = append(g.acts, fmt.Sprintf("play %s of %s", g.jobs[i].Name, g.contents[g.jobs[i].Commit]))
 			return g.jobs[i], nil
 		}

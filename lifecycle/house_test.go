@@ -78,6 +78,20 @@ func newHouseWith(t *testing.T, more func(*house) []gates.Gate, stacks ...upgrad
 	return h
 }
 
+// assumeBases has every stack seen before anything arrives, as reconciliation does at the start.
+func (h *house) assumeBases() {
+	h.t.Helper()
+	for _, stack := range h.stacks {
+		branch, err := h.gitlab.Branch(h.ctx, h.gitlab.projectID(stack.Project), stack.Production.Branch)
+		if err == nil {
+			err = h.store.SetBase(h.ctx, upgrade.Base{Stack: stack.Name, Tree: treeOf("base"), Commit: branch.Commit, Assumed: true, At: h.clock.Now()})
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
 // open starts the service on the house's database.
 func (h *house) open(stacks []upgrade.Stack) {
 	h.t.Helper()

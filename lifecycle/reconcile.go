@@ -31,6 +31,9 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 	case periodicReconcile:
 		every = reconcileEvery
 		step.Refs, err = l.reconcile(ctx)
+		var production error
+		step.Bases, production = l.bases(ctx)
+		err = errors.Join(err, production)
 	case periodicReap:
 		every, err = reapEvery, l.reap(ctx)
 	case periodicPurge:

@@ -31,6 +31,7 @@ const (
 type fakeTerraform struct {
 	clock *world.Clock
 	git   *fakeGitLab
+	model *model // told of everything; nil: nobody
 
 	mu      sync.Mutex           // guards the fields below
 	state   map[string]string    // by workspace
@@ -48,7 +49,9 @@ type fakeTerraform struct {
 	outages map[string]int // by workspace
 }
 
-type plannedTo struct{ workspace, from, to string }
+// plannedTo is what a plan makes of a workspace. content is the whole of what is checked out; empty when
+// everything is to go.
+type plannedTo struct{ workspace, from, to, content string }
 
 func newFakeTerraform(clock *world.Clock, git *fakeGitLab) *fakeTerraform {
 	return &fakeTerraform{
@@ -69,9 +72,10 @@ func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (
 		return plan.Planned{}, err
 	}
 	dir := strings.Trim(strings.TrimPrefix(root.Dir, root.Checkout), "/")
-	want := part(f.git.contentOf(upgrade.Tree(tree)), dir)
+	content := f.git.contentOf(upgrade.Tree(tree))
+	want := part(content, dir)
 	if root.Destroy {
-		want = ""
+		content, want = "", ""
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +86,7 @@ func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (
 		return plan.Planned{}, context.Cause(ctx)
 	}
 	f.plans++
-	to := plannedTo{workspace: root.Workspace, from: f.state[root.Workspace], to: want}
+	to := plannedTo{workspace: root.Workspace, from: f.state[root.Workspace], to: want, content: content}
 	file := filepath.Join(root.Data, "plan.tfplan")
 	body := file + hash(to.from+">"+to.to) + strings.Repeat(" ", f.plans) // each plan is another file
 	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
@@ -126,6 +130,9 @@ func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Att
 	if refused {
 		return plan.Ended{}, &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the plan file is not the one that was judged"}
 	}
+	if f.model != nil {
+		f.model.begins(attempt.FileDigest, to)
+	}
 	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
 	if hold != nil {
 		f.clock.Idle(func() {
@@ -142,6 +149,9 @@ func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Att
 		return *ended, nil
 	}
 	if strings.Contains(to.to, signFails) && to.from != to.to {
+		if f.model != nil {
+			f.model.ended(to, false)
+		}
 		return plan.Ended{Message: "Error creating aws_x.y", Address: "aws_x.y", At: f.clock.Now()}, nil
 	}
 	f.change(to)
@@ -157,6 +167,9 @@ func (f *fakeTerraform) change(to plannedTo) {
 		f.outages[to.workspace]++
 	}
 	f.state[to.workspace] = to.to
+	if f.model != nil {
+		f.model.ended(to, true)
+	}
 }
 
 func (f *fakeTerraform) Adopt(context.Context, plan.Attempt, func(plan.Tick)) (plan.Ended, plan.Found, error) {
@@ -225,6 +238,9 @@ func (g *fakeGate) check(_ context.Context, in gates.Input, rec *gates.Recorder)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked++
+	if m := g.terraform.model; m != nil {
+		m.saw(in.Stack.Staging.Workspace, g.answer == nil && !broken)
+	}
 	if g.answer == nil && broken {
 		return gates.FailBrief("staging cannot start instances", "the instance was terminated")
 	}

@@ -1,0 +1,79 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/forge"
+)
+
+// bases returns the bases that have to be written: that of a stack which is seen for the first time, before
+// anything arrives that would be taken for it; and those that GitLab's deployments give the lie to, since
+// production has something else, whoever let it through.
+func (l *Lifecycle) bases(ctx context.Context) ([]upgrade.Base, error) {
+	var bases []upgrade.Base
+	var problems []error
+	for _, stack := range l.Stacks {
+		base, moved, err := l.baseNow(ctx, stack)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("look what production of %s has: %w", stack.Name, err))
+		}
+		if moved {
+			bases = append(bases, base)
+		}
+	}
+	return bases, errors.Join(problems...)
+}
+
+func (l *Lifecycle) baseNow(ctx context.Context, stack upgrade.Stack) (base upgrade.Base, moved bool, err error) {
+	base, known, err := l.Store.Base(ctx, stack.Name)
+	if err != nil {
+		return base, false, err
+	}
+	project, err := l.Forge.Project(ctx, stack.Project)
+	if err != nil {
+		return base, false, err
+	}
+	if !known {
+		base, err = l.assume(ctx, project, stack)
+		return base, err == nil && base.Tree != "", err
+	}
+	if stack.Production.Environment == "" {
+		return base, false, nil
+	}
+	deployments, err := l.Forge.Deployments(ctx, project.ID, stack.Production.Environment, 20)
+	if err != nil {
+		if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return base, false, nil // nothing was ever deployed there
+		}
+		return base, false, err
+	}
+	at := slices.IndexFunc(deployments, func(d forge.Deployment) bool { return d.Status == "success" })
+	if at < 0 || deployments[at].Commit == base.Commit || !deployments[at].UpdatedAt.After(base.At) {
+		return base, false, nil
+	}
+	return l.deployedBase(ctx, project, stack, base, deployments[at])
+}
+
+// deployedBase returns the base that a deployment makes, and whether that is another one.
+func (l *Lifecycle) deployedBase(ctx context.Context, project forge.Project, stack upgrade.Stack, base upgrade.Base, deployment forge.Deployment) (upgrade.Base, bool, error) {
+	if err := l.Git.Ensure(ctx, project, deployment.Commit); err != nil {
+		return base, false, err
+	}
+	tree, err := l.Git.Tree(ctx, project, deployment.Commit)
+	if err != nil || tree == base.Tree {
+		return base, false, err
+	}
+	last, begun, err := l.Store.LastApply(ctx, stack.Name, stack.Staging.Environment)
+	if err != nil {
+		return base, false, err
+	}
+	if begun && last.OK && last.Tree == tree { // staging is there too: the open change begins behind it
+		base.Since = last.Seq
+	}
+	base.Tree, base.Commit, base.Assumed, base.By, base.Reason, base.At = tree, deployment.Commit, false, "", "", deployment.UpdatedAt
+	return base, true, nil
+}
