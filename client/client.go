@@ -4,6 +4,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 type Config struct {
 	URL     string // of the service, such as "https://gate.example.org"
 	Token   upgrade.Secret
+	NoToken bool // Token may be missing: only Replay works then
 	HTTP    *http.Client
 	Timeout time.Duration // of one call; default 20 s
 	Clock   upgrade.Clock // what Verify waits by; default upgrade.SystemClock
@@ -43,7 +45,7 @@ func New(c Config) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q is not the address of a service", c.URL), Hint: "set UPGRADEGATE_URL or --url, such as https://gate.example.org"}
 	}
-	if !c.Token.Set() {
+	if !c.Token.Set() && !c.NoToken {
 		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "there is no token", Hint: "set UPGRADEGATE_TOKEN to the token that the configuration has for you"}
 	}
 	if c.Timeout == 0 {
@@ -65,7 +67,14 @@ type Run struct {
 	Since  time.Time         `json:"since"`
 	URL    string            `json:"url"`
 	Causes []Cause           `json:"causes"`
-	Told   struct {
+	// CausesDigest is of Causes: who overrides says with it what they saw.
+	CausesDigest string    `json:"causes_digest"`
+	Warnings     []string  `json:"warnings"`
+	Deadline     time.Time `json:"deadline"`
+	Applies      int       `json:"applies"`
+	Plan         Plan      `json:"plan"`
+	Override     *Override `json:"override"`
+	Told         struct {
 		Chip     string `json:"chip"`
 		Headline string `json:"headline"`
 		Next     string `json:"next"`
@@ -74,20 +83,46 @@ type Run struct {
 	Raw json.RawMessage `json:"-"`
 }
 
+// Plan says what was planned: how many resources, and the digest of the change, to which a person agrees.
+type Plan struct {
+	Create       int    `json:"create"`
+	Update       int    `json:"update"`
+	Replace      int    `json:"replace"`
+	Destroy      int    `json:"destroy"`
+	Forget       int    `json:"forget"`
+	ChangeDigest string `json:"change_digest"`
+}
+
+// Override is an unlock in spite of the verdict; it counts from two people on.
+type Override struct {
+	Reason string    `json:"reason"`
+	By     []string  `json:"by"`
+	Until  time.Time `json:"until"`
+	Counts bool      `json:"counts"`
+}
+
 // Cause is one reason against a run.
 type Cause struct {
 	Gate    upgrade.GateName `json:"gate"`
+	Run     upgrade.RunID    `json:"run"` // the earlier run that it comes from; 0: this one
 	Message string           `json:"message"`
 	Hint    string           `json:"hint"`
 }
 
-// Gate is the answer of one gate that counts.
+// Gate is the last answer of one gate.
 type Gate struct {
 	Gate        upgrade.GateName `json:"gate"`
 	Environment upgrade.EnvName  `json:"environment"`
+	Stage       upgrade.Stage    `json:"stage"`
+	Apply       int              `json:"apply"`     // of the run that it is about, from 1; 0: none
+	WayBack     bool             `json:"way_back"`  // of a rehearsal's way back: kept, not counted
+	Agreeable   bool             `json:"agreeable"` // a release manager may agree to what it says no to
 	Outcome     upgrade.Outcome  `json:"outcome"`
 	Message     string           `json:"message"`
 	Took        float64          `json:"took_seconds"`
+	Evidence    struct {
+		Tables []upgrade.Table `json:"tables"`
+	} `json:"evidence"`
 }
 
 // Runs returns runs, newest first.
@@ -128,20 +163,11 @@ func decode(raw json.RawMessage) (Run, error) {
 	return run, nil
 }
 
-// Gates returns the answers that count, one per gate and environment.
+// Gates returns the last answers, one per gate, environment and stage; those of a way back beside the others.
 func (c *Client) Gates(ctx context.Context, id upgrade.RunID) ([]Gate, error) {
 	var page struct{ Items []Gate }
 	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/runs/%d/gates", id), nil, &page)
 	return page.Items, err
-}
-
-// Ask asks something of a run: act is "stop" or "retry". The run's own job takes it from there.
-func (c *Client) Ask(ctx context.Context, id upgrade.RunID, act, reason string) error {
-	body, err := json.Marshal(map[string]string{"reason": reason})
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	return c.call(ctx, http.MethodPost, fmt.Sprintf("/api/v1/runs/%d/%s", id, act), body, nil)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
@@ -152,6 +178,9 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 		return fmt.Errorf("ask %s: %w", c.base.Host, err)
 	}
 	c.sign(req)
+	if method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", rand.Text()) // a post that a proxy sends again has no second effect
+	}
 	return c.send(req, body != nil, into)
 }
 

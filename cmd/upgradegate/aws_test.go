@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/upgradegate/upgradegate/client"
 	"github.com/upgradegate/upgradegate/integration/aws/awssim"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -152,7 +153,8 @@ func (h *house) recheck(id upgrade.RunID) answer {
 	h.Helper()
 	before, err := h.service.Store.Run(h.Context(), id)
 	check(h, err)
-	check(h, h.api().Ask(h.Context(), id, "retry", ""))
+	_, err = h.api().Do(h.Context(), id, client.Act{Name: "recheck"})
+	check(h, err)
 	h.until(func() string {
 		run, err := h.service.Store.Run(h.Context(), id)
 		if err != nil || run.Round <= before.Round || run.Phase == upgrade.PhaseChecking || run.Phase == upgrade.PhaseUnlocking {

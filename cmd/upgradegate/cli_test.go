@@ -112,6 +112,11 @@ func TestWrongUsage(t *testing.T) {
 		{"too_few", []string{"run", "show"}, exitUsage, `upgradegate: .*RUN.*\n`},
 		{"no_number", []string{"run", "show", "x"}, exitUsage, `upgradegate: "x" is not the number of a run\n`},
 		{"no_address", []string{"run", "list"}, exitUsage, `upgradegate: .*not the address.*\nupgradegate: hint: .*UPGRADEGATE_URL.*\n`},
+		{"no_stack_commit", []string{"stack", "base", "web", "8f2c1ab", "--reason", "r"}, exitUsage, `upgradegate: "8f2c1ab" is not a commit\nupgradegate: hint: .*\n`},
+		{"until_nonsense", []string{"run", "override", "1", "--until", "soon", "--url", "http://127.0.0.1:1"}, exitUsage, `upgradegate: "soon" is neither.*\nupgradegate: hint: .*\n`},
+		{"no_recording", []string{"replay", "missing.json"}, exitUsage, `upgradegate: .*missing\.json.*\n`},
+		{"no_event", []string{"replay", wrong}, exitUsage, `upgradegate: .*nothing says which event this is\nupgradegate: hint: .*--event.*\n`},
+		{"not_json", []string{"replay", wrong, "--event", "Push Hook"}, exitUsage, `upgradegate: .*the body is not JSON\nupgradegate: hint: .*\n`},
 		{"no_token", []string{"run", "list", "--url", "http://127.0.0.1:1"}, exitUsage, `upgradegate: .*token.*\nupgradegate: hint: .*UPGRADEGATE_TOKEN.*\n`},
 		{"no_file", []string{"serve", "--config", "missing.yaml"}, exitUsage, `upgradegate: .*missing\.yaml.*`},
 		{"no_file_to_check", []string{"config", "check", "missing.yaml"}, exitUsage, `upgradegate: missing\.yaml has 1 mistake\n`},
@@ -178,7 +183,7 @@ func TestRunCommands(t *testing.T) {
 		t.Errorf("show --json: %v %s", err, show.out)
 	}
 	h.site.say("hello")
-	h.cli("run", "retry", "1").is(t, exitOK, "", `asked run 1 to retry.*\n`)
+	h.cli("run", "recheck", "1").is(t, exitOK, "", `asked run 1 to recheck.*\n`)
 	h.runIs(commit, upgrade.PhaseUnlocked)
 
 	h.hold("provisioner")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -39,9 +40,8 @@ func runCommand(s streams) *cobra.Command {
 		Long: "Look at runs of a running service, and ask things of them.\nThe service is named by --url or UPGRADEGATE_URL, who you are by UPGRADEGATE_TOKEN.",
 	}
 	r.flags(cmd)
-	cmd.AddCommand(r.list(), r.show(),
-		r.ask("stop RUN", "Stop a run", "stop"),
-		r.ask("retry RUN", "Run the gates of a run again; staging is not changed", "retry"))
+	cmd.AddCommand(r.list(), r.show())
+	cmd.AddCommand(r.acts()...)
 	return group(cmd)
 }
 
@@ -118,42 +118,37 @@ func (r *remote) printRun(ctx context.Context, c *client.Client, id upgrade.RunI
 		return err
 	}
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "run %d of %s, commit %s: %s\n%s\n", run.ID, run.Stack, run.Commit.Short(), run.Told.Chip, run.Told.Headline)
+	_, _ = fmt.Fprintln(w, head(run))
 	if run.Told.Live != "" {
 		_, _ = fmt.Fprintln(w, run.Told.Live)
 	}
 	for i, cause := range run.Causes {
 		_, _ = fmt.Fprintf(w, "%d. %s\n", i+1, cause.Message)
 	}
+	if o := run.Override; o != nil {
+		state := "asked for, does not count"
+		if o.Counts {
+			state = "in force until " + o.Until.UTC().Format("2 Jan 15:04 MST")
+		}
+		_, _ = fmt.Fprintf(w, "override by %s, %s: %s\n", strings.Join(o.By, " and "), state, o.Reason)
+	}
+	for _, warning := range run.Warnings {
+		_, _ = fmt.Fprintf(w, "warning: %s\n", warning)
+	}
 	for _, gate := range gates {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%.1f s\t%s\n", gate.Gate, gate.Environment, gate.Outcome.Look().Word, gate.Took, gate.Message)
+		word := gate.Outcome.Look().Word
+		if gate.WayBack {
+			word = "Kept, not counted"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%.1f s\t%s\n", gate.Gate, gate.Environment, word, gate.Took, gate.Message)
 	}
 	_, _ = fmt.Fprintf(w, "next: %s\n%s\n", run.Told.Next, run.URL)
 	return w.Flush()
 }
 
-func (r *remote) ask(use, short, act string) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: use, Short: short, Args: exactly("RUN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := runID(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := r.client()
-			if err != nil {
-				return usage(err)
-			}
-			if err := c.Ask(cmd.Context(), id, act, reason); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(r.err, "asked run %d to %s; see `upgradegate run show %d`\n", id, act, id)
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in one sentence")
-	return cmd
+// head is the first lines of what is told of a run.
+func head(run client.Run) string {
+	return fmt.Sprintf("run %d of %s, commit %s: %s\n%s", run.ID, run.Stack, run.Commit.Short(), run.Told.Chip, run.Told.Headline)
 }
 
 func runID(text string) (upgrade.RunID, error) {

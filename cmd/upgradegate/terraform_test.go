@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upgradegate/upgradegate/client"
 	"github.com/upgradegate/upgradegate/integration/aws/awsprovider"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -124,7 +125,8 @@ func TestHangingPlanIsStopped(t *testing.T) {
 		}
 		return ""
 	})
-	check(t, h.api().Ask(t.Context(), run.ID, "stop", "it hangs"))
+	_, err := h.api().Do(t.Context(), run.ID, client.Act{Name: "stop", Reason: "it hangs"})
+	check(t, err)
 	run = h.runIs(commit, upgrade.PhaseStopped)
 	h.tells(run.Told.Headline, []string{"hugo"})
 	h.shows(commit, string(upgrade.PhaseStopped.CommitState()))
