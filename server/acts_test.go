@@ -285,8 +285,11 @@ func TestOverrideStays(t *testing.T) {
 func TestInheritedCause(t *testing.T) {
 	s := newSite(t, worldOf(fixtures()["inherited"]))
 	page := s.get("/runs/481").Body.String()
-	if !strings.Contains(page, `<a href="/runs/479">See run 479</a>`) || !strings.Contains(page, "Aws-accounts is blocked.") {
+	if !strings.Contains(page, `<a href="/runs/479">See run 479</a>`) || !strings.Contains(page, "aws-accounts is blocked.") {
 		t.Errorf("the page says\n%s", text(page))
+	}
+	if !strings.Contains(page, `<a class="btn main" href="/runs/481/rehearse" data-act>Rehearse it again…`) {
+		t.Error("the way out is not the next step")
 	}
 	if c := decode[wireRun](t, s.get("/api/v1/runs/481")); c.Causes[0].Run != 479 || len(c.Warnings) != 1 || c.Seen == "" {
 		t.Errorf("the API says %+v", c)

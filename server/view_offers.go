@@ -27,7 +27,7 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 	if r.Phase == upgrade.PhaseUnlocked && s.gitLabURL != "" && r.Project != "" {
 		return &button{Text: "Open pipelines in GitLab", Href: s.gitLabURL + "/" + r.Project + "/-/pipelines", Outside: true, Filled: true}, links
 	}
-	for _, name := range firstActs(upgrade.Tell(r).Key) {
+	for _, name := range firstActs(r) {
 		if i, offered := at[name]; offered && links[i].Off == "" {
 			first := links[i]
 			first.Filled = true
@@ -46,8 +46,11 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 }
 
 // firstActs are the acts that are the next step of a run in that state, for who may do them.
-func firstActs(key upgrade.Key) []string {
-	switch key {
+func firstActs(r upgrade.Run) []string {
+	if len(r.Causes) > 0 && r.Causes[0].Run != 0 { // what an earlier run was told stays until it is rehearsed
+		return []string{"rehearse"}
+	}
+	switch upgrade.Tell(r).Key {
 	case upgrade.KeyNeedsApproval:
 		return []string{"approve"}
 	case upgrade.KeyInterrupted:

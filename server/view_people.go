@@ -46,8 +46,10 @@ func overrideOf(d runData) *overrideView {
 	}
 	who := strings.Join(names, " and ")
 	v := &overrideView{}
-	for _, c := range o.Causes {
-		v.Causes = append(v.Causes, stop(c.Message))
+	if !d.asksSecond() { // then they stand above
+		for _, c := range o.Causes {
+			v.Causes = append(v.Causes, stop(c.Message))
+		}
 	}
 	reason := stop(o.Reason)
 	switch {
@@ -76,7 +78,7 @@ func agreeOf(d runData) *agreeView {
 
 // rehearsalOf returns nil for a run that is no rehearsal.
 func rehearsalOf(d runData) *rehearsalView {
-	r, env := d.run, upperFirst(string(d.run.Environment))
+	r, env := d.run, string(d.run.Environment)
 	v := &rehearsalView{}
 	back := "what production has"
 	if r.Base != "" {

@@ -77,7 +77,7 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		v.Causes = append(v.Causes, cv)
 	}
 	for _, warning := range r.Warnings {
-		v.Warnings = append(v.Warnings, stop(warning))
+		v.Warnings = append(v.Warnings, strings.TrimRight(warning, ".")+".") // may begin with the name of something
 	}
 	v.Override, v.Agree, v.Rehearsal = overrideOf(d), agreeOf(d), rehearsalOf(d)
 	v.Reasons = reasons(d)
