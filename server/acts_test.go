@@ -270,6 +270,9 @@ func TestOverrideStays(t *testing.T) {
 					t.Errorf("the page says %q", never)
 				}
 			}
+			if !strings.Contains(page, `<li class="over"><svg class="i hand" aria-hidden="true" width="16" height="16"><use href="#hand"/></svg><div><a href="#gates">Gates</a>`) {
+				t.Error("the gates are shown as passed")
+			}
 			var run wireRun
 			if err := json.Unmarshal(s.get("/api/v1/runs/481").Body.Bytes(), &run); err != nil {
 				t.Fatal(err)

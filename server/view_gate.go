@@ -156,14 +156,14 @@ func gate(d runData, r upgrade.Result) gateView {
 		g.Name = ""
 	}
 	if r.Environment != d.run.Environment && r.Environment != "" {
-		g.Name = strings.TrimSpace(g.Name + " · " + string(r.Environment))
+		g.Name = beside(g.Name, string(r.Environment))
 	}
 	if r.Stage == upgrade.StageBefore {
-		g.Name = strings.TrimSpace(g.Name + " · before")
+		g.Name = beside(g.Name, "before")
 	}
 	soften(&g, d, r)
 	if d.back.has(r) {
-		g.Name, g.Open = strings.TrimSpace(g.Name+" · way back"), false
+		g.Name, g.Open = beside(g.Name, "way back"), false
 		g.Chip = chip{Word: "Kept, not counted", Icon: upgrade.IconSkip, Tone: upgrade.ToneIdle}
 		g.Sentence = "Kept, not counted. " + g.Sentence
 	}
@@ -191,6 +191,14 @@ func gate(d runData, r upgrade.Result) gateView {
 	}
 	g.Foot = foot(d, r)
 	return g
+}
+
+// beside puts a further word behind what stands beside a title.
+func beside(name, more string) string {
+	if name == "" {
+		return more
+	}
+	return name + " · " + more
 }
 
 // soften takes a pass that does not count for what it is: not a pass (dashboard.md §2, 3 and 7).

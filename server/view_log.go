@@ -81,7 +81,7 @@ func gateLines(d runData) []lineView {
 		line lineView
 	}
 	var all []entry
-	for _, r := range d.results {
+	for _, r := range d.counted() {
 		for _, l := range r.Evidence.Log {
 			all = append(all, entry{l.At, lineView{When: d.words.second(l.At).Text, Text: string(r.Gate) + ": " + l.Text}})
 		}

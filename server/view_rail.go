@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,8 @@ func rail(r upgrade.Run, results []upgrade.Result, applied time.Duration, w word
 			if name == upgrade.StepGates && r.Phase == upgrade.PhaseChecking && r.Tally.Gates > 0 {
 				step.Percent = 100 * (r.Tally.Passed + r.Tally.Failed + r.Tally.Unknown + r.Tally.Skipped) / r.Tally.Gates
 			}
+		case before && overrode(name, r, results):
+			step.Icon, step.Tone, step.Class = upgrade.IconHand, upgrade.ToneOver, "hand"
 		case before:
 			step.Icon, step.Tone, step.Class = upgrade.IconOK, upgrade.ToneOK, "done"
 			if name == upgrade.StepPolicy && warnings(results) > 0 {
@@ -66,6 +69,27 @@ func rail(r upgrade.Run, results []upgrade.Result, applied time.Duration, w word
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// overrode reports whether people let a run go past a step that it did not pass.
+func overrode(step upgrade.RailStep, r upgrade.Run, results []upgrade.Result) bool {
+	o := r.Override
+	if o == nil || o.Given.IsZero() {
+		return false
+	}
+	plan := slices.ContainsFunc(o.Causes, func(c upgrade.Cause) bool {
+		return slices.ContainsFunc(results, func(r upgrade.Result) bool {
+			return r.Stage == upgrade.StagePlan && r.Gate == c.Gate && r.Outcome != upgrade.OutcomePassed
+		})
+	})
+	switch step {
+	case upgrade.StepPolicy:
+		return plan
+	case upgrade.StepGates:
+		return r.Verdict != upgrade.VerdictOpen
+	case upgrade.StepPlan, upgrade.StepApply, upgrade.StepUnlock:
+	}
+	return false
 }
 
 func segment(t upgrade.Tone) string {

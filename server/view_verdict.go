@@ -58,7 +58,7 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 	r := d.run
 	told := upgrade.Tell(r)
 	v := verdictView{
-		Path: runPath(r.ID), Key: told.Key, Chip: chipOf(told.Look, told.Key), Beside: beside(d), Headline: told.Headline,
+		Path: runPath(r.ID), Key: told.Key, Chip: chipOf(told.Look, told.Key), Beside: besideChip(d), Headline: told.Headline,
 		Live: told.Live, Next: told.Next, Title: fmt.Sprintf("%s: %s %s", told.Look.Word, r.Stack, r.Version),
 		Production: production(d),
 	}
@@ -109,7 +109,7 @@ func hints(r upgrade.Run, next string) []string {
 	return out
 }
 
-func beside(d runData) string {
+func besideChip(d runData) string {
 	switch r := d.run; {
 	case r.Phase == upgrade.PhaseUnlocked && r.Verdict != upgrade.VerdictOpen && r.Override != nil:
 		return "Unlocked " + d.words.stamp(r.Since).Text + " by override"
