@@ -93,6 +93,9 @@ func (c *Client) Stacks(ctx context.Context) ([]Stack, error) {
 	return stacks, nil
 }
 
+// fetchPatience is how long an answer may take for which the service has to fetch a commit.
+const fetchPatience = 40 * time.Second
+
 // SetBase says which commit production of a stack has, and returns the stack as it is then. CodeForbidden,
 // CodeInvalid without a reason, CodeNotFound, CodeStale if somebody else set it meanwhile.
 func (c *Client) SetBase(ctx context.Context, stack upgrade.StackName, commit upgrade.Commit, reason string) (Stack, error) {
@@ -101,7 +104,8 @@ func (c *Client) SetBase(ctx context.Context, stack upgrade.StackName, commit up
 		return Stack{}, fmt.Errorf("encode: %w", err)
 	}
 	var raw json.RawMessage
-	if err := c.call(ctx, http.MethodPost, "/api/v1/stacks/"+url.PathEscape(string(stack))+"/base", body, &raw); err != nil {
+	limit := max(c.timeout, fetchPatience)
+	if err := c.callWithin(ctx, limit, http.MethodPost, "/api/v1/stacks/"+url.PathEscape(string(stack))+"/base", body, &raw); err != nil {
 		return Stack{}, err
 	}
 	return decodeStack(raw)

@@ -171,7 +171,11 @@ func (c *Client) Gates(ctx context.Context, id upgrade.RunID) ([]Gate, error) {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	return c.callWithin(ctx, c.timeout, method, path, body, into)
+}
+
+func (c *Client) callWithin(ctx context.Context, limit time.Duration, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, bytes.NewReader(body))
 	if err != nil {

@@ -60,7 +60,7 @@ func FuzzReadRecorded(f *testing.F) {
 		f.Add([]byte(seed), "")
 		f.Add([]byte(seed), "Push Hook")
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	f.Cleanup(server.Close)
 	c, err := client.New(client.Config{URL: server.URL, NoToken: true, HTTP: server.Client()})
 	if err != nil {

@@ -90,9 +90,9 @@ func (a act) done() string {
 	case "recheck":
 		return "Asked to run the gates again."
 	case "retry":
-		return "Asked for another attempt from the plan. It is a run of its own, which links here."
+		return "Asked for another attempt from the plan. It is a run of its own, and appears on the board."
 	case "rehearse":
-		return "Asked to rehearse it again. It is a run of its own, which links here."
+		return "Asked to rehearse it again. It is a run of its own, and appears on the board."
 	case "relock":
 		return "Asked to lock it again."
 	case "approve":

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"regexp"
 	"strings"
@@ -197,9 +198,7 @@ func TestOverridePage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tried := url.Values{}
-			for k, v := range values {
-				tried[k] = v
-			}
+			maps.Copy(tried, values)
 			tried.Set("box", "read")
 			change(tried)
 			got := s.submit("/runs/481/override", managerToken, tried)

@@ -12,7 +12,8 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 	at, links := map[string]int{}, []button{}
 	for _, name := range []string{"approve", "refuse", "resolve", "recheck", "retry", "rehearse", "override", "stop", "relock"} {
 		a := actNamed(name)
-		if !a.allowed(r) {
+		// Of content that has a newer attempt, only that one goes on.
+		if !a.allowed(r) || d.repeated && (a.again != "" || a.kind == upgrade.RequestRecheck || a.kind == upgrade.RequestOverride) {
 			continue
 		}
 		b := button{Text: offerText(name, d), Href: runPath(r.ID) + "/" + a.page}

@@ -20,6 +20,7 @@ type runData struct {
 	requests []upgrade.Request
 	events   []upgrade.Event
 	newer    upgrade.RunID // newest run of the same stack, 0 if this is it
+	repeated bool          // that one is another attempt of the same content
 	next     upgrade.RunID // the first that waits for this one's way to production to end; 0: none
 	words    words
 }
@@ -56,7 +57,7 @@ func (s *Server) read(ctx context.Context, id upgrade.RunID) (runData, error) {
 		return d, fmt.Errorf("find newer runs of %s: %w", d.run.Stack, err)
 	}
 	if len(latest) > 0 && latest[0].ID > id {
-		d.newer = latest[0].ID
+		d.newer, d.repeated = latest[0].ID, latest[0].Upgrade == d.run.Upgrade
 	}
 	if actNamed("relock").allowed(d.run) {
 		d.next, err = s.nextInLine(ctx, d.run)

@@ -147,7 +147,7 @@ func reasons(d runData) []reasonView {
 		switch text := strings.TrimSpace(string(o.Hold.Kind) + " " + o.Hold.Job + ": " + orderText(o)); o.State {
 		case upgrade.OrderDone:
 			out = append(out, ok("Unlocked in GitLab.", text))
-		case upgrade.OrderOpen, upgrade.OrderArmed:
+		case upgrade.OrderOpen, upgrade.OrderArmed, upgrade.OrderClaimed:
 			out = append(out, reasonView{Icon: upgrade.IconWait, Tone: upgrade.ToneIdle, Bold: "Still to do in GitLab.", Text: text})
 		case upgrade.OrderVoid:
 		}

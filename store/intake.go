@@ -147,12 +147,12 @@ func (in *inbox) gather(first *delivered) []*delivered {
 // flush writes a group and tells each of its callers.
 func (in *inbox) flush(ctx context.Context, group []*delivered) {
 	err := in.store.update(ctx, "write deliveries", func(t tx) error { return insertAll(ctx, t, group) })
+	if err == nil { // before anybody is told: who was told may look whether it was signalled
+		in.store.signal()
+	}
 	for _, item := range group {
 		item.err = err
 		close(item.done)
-	}
-	if err == nil {
-		in.store.signal()
 	}
 }
 

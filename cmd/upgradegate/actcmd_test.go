@@ -164,6 +164,35 @@ func TestActsOnAService(t *testing.T) {
 	h.replays(t)
 }
 
+// TestAgreeOnAService: what the guard holds up goes on by a release manager's yes, and ends by their no.
+func TestAgreeOnAService(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setup{})
+	h.gates = h.siteGate() + "  - {name: guard, kind: destroy-guard, environments: [staging], types: [terraform_data]}\n"
+	h.writeFile(h.path("bin/terraform"))
+	h.serve()
+	h.runIs(h.push("1"), upgrade.PhaseUnlocked)
+
+	second := h.push("2")
+	run := h.runIs(second, upgrade.PhaseAwaitingApproval)
+	id := run.ID.String()
+	h.cli("run", "approve", id, "--yes", "--digest", "of something else").is(t, exitError, "", `upgradegate: run `+id+` cannot be asked to approve: the plan is another one by now.*\nupgradegate: hint: .*\n`)
+	h.cli("run", "approve", id, "--yes", "--reason", "it is only a test").is(t, exitOK, "",
+		`run `+id+` of web.*The plan destroys 0, replaces 1, .*\nguard: .*terraform_data\.it.*\n  - terraform_data\.it, replaced.*\nIt waits until .*\nasked run `+id+` to approve.*\n`)
+	h.runIs(second, upgrade.PhaseUnlocked)
+	if _, page := h.get("/runs/" + id); !strings.Contains(page, "ugo agreed to this change") {
+		t.Error("the page does not say who agreed")
+	}
+
+	third := h.push("3")
+	id = h.runIs(third, upgrade.PhaseAwaitingApproval).ID.String()
+	h.cli("run", "refuse", id, "--yes").is(t, exitError, "", `.*upgradegate: a reason is missing\nupgradegate: hint: .*\n`)
+	h.cli("run", "refuse", id, "--yes", "--reason", "not on a Friday").is(t, exitOK, "", `.*asked run `+id+` to refuse.*\n`)
+	h.runIs(third, upgrade.PhaseBlocked)
+	h.cli("run", "show", id).is(t, exitOK, `.*hugo said no: not on a Friday.*`, "")
+	h.appliedOnce("1", "2")
+}
+
 // replays sends what the service kept of a push once more, in each form that is understood.
 func (h *house) replays(t *testing.T) {
 	t.Helper()
