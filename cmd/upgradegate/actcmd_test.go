@@ -201,10 +201,11 @@ func (h *house) replays(t *testing.T) {
 		Items []struct{ ID, Kind, Fate string }
 	}
 	check(t, json.Unmarshal([]byte(list), &page))
-	kept := ""
+	kept, started := "", ""
 	for _, d := range page.Items {
 		if d.Kind == "push" && d.Fate == "started" {
-			_, kept = h.get("/api/v1/deliveries/" + d.ID)
+			started = d.ID
+			_, kept = h.get("/api/v1/deliveries/" + pathOf("%s", d.ID))
 		}
 	}
 	var delivery struct{ Body json.RawMessage }
@@ -216,6 +217,17 @@ func (h *house) replays(t *testing.T) {
 		check(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
+	var again struct{ Delivery string }
+	code, said := h.send(http.MethodPost, "/api/v1/deliveries/"+pathOf("%s", started)+"/play", http.Header{"Authorization": {"Bearer " + hugoToken}}, nil)
+	if err := json.Unmarshal([]byte(said), &again); err != nil || code != http.StatusAccepted || again.Delivery != "again:1:"+started {
+		t.Errorf("played again: %d %s", code, said)
+	}
+	h.until(func() string {
+		if _, said := h.get("/api/v1/deliveries/" + pathOf("%s", again.Delivery)); !strings.Contains(said, `"fate":"ignored"`) {
+			return said
+		}
+		return ""
+	})
 	asKept, alone := file("kept.json", kept), file("body.json", string(delivery.Body))
 	recorded := file("recorded.json", `{"headers":{"X-Gitlab-Event":"Push Hook","X-Gitlab-Token":"[REDACTED]","Content-Length":"3"},"body":`+string(delivery.Body)+`}`)
 	env := []string{"UPGRADEGATE_URL=" + h.url, "UPGRADEGATE_TOKEN=" + hugoToken, "UPGRADEGATE_WEBHOOK_SECRET=" + hookToken}
@@ -232,4 +244,28 @@ func (h *house) replays(t *testing.T) {
 	cli(t, env, "replay", asKept, "--json").is(t, exitOK, `\{.*"fate":"ignored".*\}\n`, sent)
 	cli(t, env[:1], "replay", asKept).is(t, exitError, "", `upgradegate: .* answered 401 Unauthorized; UPGRADEGATE_WEBHOOK_SECRET is not set\nupgradegate: hint: .*secret.*\n`)
 	cli(t, append(env[:1:1], "OTHER="+hookToken), "replay", asKept, "--secret-env", "OTHER").is(t, exitOK, "", sent)
+}
+
+// TestRehearseOnAService: staging goes back to what production has and forth again, and the page shows both.
+func TestRehearseOnAService(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setup{})
+	h.serve()
+	h.site.say("somebody else's page")
+	commit := h.push("1")
+	h.runIs(commit, upgrade.PhaseBlocked)
+	h.site.say("hello")
+	h.cli("run", "rehearse", "1", "--reason", "once more, from the start").is(t, exitOK, "", `asked for another attempt of run 1; .*\n`)
+	run := h.runIs(commit, upgrade.PhaseUnlocked)
+	h.appliedOnce("1", "0", "1")
+	_, page := h.get("/runs/" + run.ID.String())
+	for _, want := range []string{"Rehearsal.", "Second half: staging was taken back to", "<b>Way back</b> applied", "<b>This change</b> applied", "Kept, not counted"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	h.cli("run", "show", run.ID.String()).is(t, exitOK, `.*Kept, not counted.*`, "")
+	if _, page := h.get("/runs/1"); strings.Contains(page, "/runs/1/rehearse") {
+		t.Error("the first attempt still offers another one")
+	}
 }
