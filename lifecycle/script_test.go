@@ -23,7 +23,8 @@ import (
 //	draft|ready|close|reopen|unapprove|reapprove|retarget|land N
 //	same [PROJECT:]BRANCH CONTENT    another commit of the same content (squash, rebase, merge commit)
 //	delete|protect|unprotect BRANCH  rename PROJECT TO
-//	gate ok|no|unknown               hold|release|lose        restart
+//	gate ok|no|unknown               hold|release [init|plan|gate], an apply unless it says so
+//	lose                             restart
 //	stop|recheck|relock|approve|refuse|resolve|override RUN [PERSON]
 //	retry|rehearse RUN               base STACK CONTENT       deploy CONTENT STATUS
 //	again                            every delivery so far comes once more, days late
@@ -330,9 +331,25 @@ func acts() map[string]func(*script, []string) {
 				"unknown": &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS denies it"},
 			}[args[0]])
 		},
-		"hold": func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.hold = make(chan struct{}) }) },
-		"release": func(s *script, _ []string) {
-			s.terraform.set(func(f *fakeTerraform) { close(f.hold); f.hold = nil })
+		"hold": func(s *script, args []string) {
+			s.terraform.set(func(f *fakeTerraform) {
+				if len(args) > 0 {
+					f.holds[args[0]] = make(chan struct{})
+					return
+				}
+				f.hold = make(chan struct{})
+			})
+		},
+		"release": func(s *script, args []string) {
+			s.terraform.set(func(f *fakeTerraform) {
+				if len(args) > 0 {
+					close(f.holds[args[0]])
+					delete(f.holds, args[0])
+					return
+				}
+				close(f.hold)
+				f.hold = nil
+			})
 			s.rest()
 		},
 		"lose":    func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.found, f.hold = "lost", nil }) },

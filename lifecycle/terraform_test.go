@@ -46,7 +46,8 @@ type fakeTerraform struct {
 	stopped int
 	refuse  int // how many applies are refused before their first change
 	plans   int
-	outages map[string]int // by workspace
+	outages map[string]int           // by workspace
+	holds   map[string]chan struct{} // by what is held up: init, plan, gate
 }
 
 // plannedTo is what a plan makes of a workspace. content is the whole of what is checked out; empty when
@@ -56,10 +57,31 @@ type plannedTo struct{ workspace, from, to, content string }
 func newFakeTerraform(clock *world.Clock, git *fakeGitLab) *fakeTerraform {
 	return &fakeTerraform{
 		clock: clock, git: git, state: map[string]string{}, planned: map[string]plannedTo{}, outages: map[string]int{},
+		holds: map[string]chan struct{}{},
 	}
 }
 
-func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) error {
+// held waits as long as what is held up; meanwhile the world goes on.
+func (f *fakeTerraform) held(ctx context.Context, what string) error {
+	f.mu.Lock()
+	hold := f.holds[what]
+	f.mu.Unlock()
+	if hold == nil {
+		return nil
+	}
+	f.clock.Idle(func() {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	})
+	return context.Cause(ctx)
+}
+
+func (f *fakeTerraform) Init(ctx context.Context, _ plan.Root, log io.Writer) error {
+	if err := f.held(ctx, "init"); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, err := io.WriteString(log, "initialised\n")
@@ -67,6 +89,9 @@ func (f *fakeTerraform) Init(_ context.Context, _ plan.Root, log io.Writer) erro
 }
 
 func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
+	if err := f.held(ctx, "plan"); err != nil {
+		return plan.Planned{}, err
+	}
 	tree, err := os.ReadFile(filepath.Join(root.Checkout, "tree"))
 	if err != nil {
 		return plan.Planned{}, err
@@ -233,7 +258,10 @@ type fakeGate struct {
 	asked  int
 }
 
-func (g *fakeGate) check(_ context.Context, in gates.Input, rec *gates.Recorder) error {
+func (g *fakeGate) check(ctx context.Context, in gates.Input, rec *gates.Recorder) error {
+	if err := g.terraform.held(ctx, "gate"); err != nil {
+		return err
+	}
 	broken := strings.Contains(g.terraform.staging(in.Stack.Staging.Workspace), signBroken)
 	g.mu.Lock()
 	defer g.mu.Unlock()
