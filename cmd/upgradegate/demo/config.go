@@ -8,6 +8,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/config"
 	"github.com/upgradegate/upgradegate/integration/varnish/lab"
+	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
@@ -34,20 +35,36 @@ environments:
 		tools.binary, tools.cli, region, gateRole, st.awsURL)
 	fmt.Fprintf(&b, "network: {allow: [%s]}\n", strings.Join(st.allowed(), ", "))
 	b.WriteString("stacks:\n")
+	env := st.terraformEnv()
 	for _, s := range chosen {
-		env := st.terraformEnv()
-		fmt.Fprintf(&b, `  - name: %s
+		for _, stack := range s.stacks() {
+			fmt.Fprintf(&b, `  - name: %s
     project: %s
-    trigger: {push: staging}
+%s    trigger: {push: staging}
     staging: {backend_config: {path: %q}, env: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: {env: DEMO_SECRET}, AWS_ENDPOINT_URL: %q}}
     production: {branch: main, environment: production}
     holds: [{kind: play_job, job: upgrade-gate, opens: step}, {kind: commit_status}]
-`, s.name, s.project(), tools.stateFile(s.name), env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"])
+`, stack.name, s.project(), stack.where(), tools.stateFile(stack.name), env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"])
+		}
 	}
 	b.WriteString("gates:\n")
 	for _, s := range chosen {
-		fmt.Fprintf(&b, `  - {name: launch-%[1]s, kind: instance-launch, environments: [staging], stacks: [%[1]s], asg: %[1]s-web, healthy_within: 5m, status_checks: true}
-  - name: site-%[1]s
+		for _, stack := range s.stacks() {
+			b.WriteString(st.gatesOf(s, stack.name))
+		}
+	}
+	return st.parse(b.String())
+}
+
+// gatesOf writes the gates of a stack, besides those that every stack has.
+func (st *stage) gatesOf(s story, name upgrade.StackName) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  - {name: launch-%[1]s, kind: instance-launch, environments: [staging], stacks: [%[1]s], asg: %[1]s-web, healthy_within: 5m, status_checks: true}\n", name)
+	site := st.sites[name]
+	if site == nil {
+		return b.String()
+	}
+	fmt.Fprintf(&b, `  - name: site-%[1]s
     kind: varnish
     environments: [staging]
     stacks: [%[1]s]
@@ -55,9 +72,19 @@ environments:
       - url: %[2]q
         resolve: {%[3]s}
         expect: {status: 200, body_contains: %[4]q}
-%[5]s`, s.name, st.sites[s.name].URL, resolve(st.sites[s.name].Resolve), lab.Marker, bypass(st.sites[s.name].Bypass))
+%[5]s`, name, site.URL, resolve(site.Resolve), lab.Marker, bypass(site.Bypass))
+	if s.watched {
+		fmt.Fprintf(&b, "  - {name: outage-%[1]s, kind: availability, environments: [staging], stacks: [%[1]s], path: site-%[1]s, every: 50ms, baseline: 500ms, budget: {longest: 500ms, total: 2s}}\n", name)
 	}
-	return st.parse(b.String())
+	return b.String()
+}
+
+// where writes in which folder of the repository a stack is, and that nothing else touches it.
+func (s stack) where() string {
+	if s.dir == "" {
+		return ""
+	}
+	return fmt.Sprintf("    dir: %[1]s\n    paths: [\"%[1]s/**\"]\n", s.dir)
 }
 
 // resolve writes where the site's name is.

@@ -4,6 +4,8 @@ import (
 	"embed"
 	"fmt"
 	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 //go:embed stack/*.tf
@@ -11,7 +13,7 @@ var stackFiles embed.FS
 
 // content is what a story's repository holds.
 type content struct {
-	stack    string
+	stack    upgrade.StackName
 	provider string // exact version
 	vpc      string
 	subnets  []string
@@ -19,7 +21,9 @@ type content struct {
 	port     int    // of Varnish
 	image    string // name of the AMI
 	maxSize  int
-	outage   bool // the rule that admits the load balancer is replaced by one that does not
+	outage   bool   // the rule that admits the load balancer is replaced by one that does not
+	about    string // description of the group that guards Varnish: AWS cannot change it, so another one replaces the group
+	purpose  string // says the same in a tag, which can be changed; empty: no tag
 }
 
 // files returns the Terraform configuration, by path.
@@ -41,9 +45,16 @@ func (c content) files() (map[string]string, error) {
 		quoted[i] = fmt.Sprintf("%q", subnet)
 	}
 	fill := strings.NewReplacer(
-		"PROVIDER_VERSION", c.provider, "STACK", c.stack, "VPC", c.vpc, "SUBNETS", strings.Join(quoted, ", "),
+		"PROVIDER_VERSION", c.provider, "STACK", string(c.stack), "ABOUT", c.about, "  TAGS\n", c.tags(), "VPC", c.vpc, "SUBNETS", strings.Join(quoted, ", "),
 		"LB_CIDR", c.lb, "PORT", fmt.Sprint(c.port), "IMAGE", c.image, "MAX_SIZE", fmt.Sprint(c.maxSize),
 	)
 	main := strings.Replace(parts["main"], "RULE\n", parts["rule"], 1)
 	return map[string]string{"main.tf": fill.Replace(main), "locals.tf": fill.Replace(parts["locals"])}, nil
+}
+
+func (c content) tags() string {
+	if c.purpose == "" {
+		return ""
+	}
+	return fmt.Sprintf("  tags        = { Purpose = %q }\n", c.purpose)
 }

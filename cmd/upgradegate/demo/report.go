@@ -66,10 +66,10 @@ type Act struct {
 	Result string `json:"result"`
 }
 
-// report gathers what the service has of the story's stack, and what it did in GitLab since its act
+// report gathers what the service has of the story's stacks, and what it did in GitLab since its act
 // number from.
 func (st *stage) report(ctx context.Context, s story, from int) ([]ToldRun, error) {
-	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{Stack: s.stack()})
+	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{ProjectID: st.projects[s.name].ID})
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,11 +35,11 @@ type stage struct {
 	gitlab   *gitlabsim.Server
 	aws      *awssim.Sim
 	awsURL   string
-	sites    map[string]*lab.Site
-	projects map[string]gitlabsim.Project
-	contents map[string]content
+	sites    map[upgrade.StackName]*lab.Site // of the stacks that have one
+	contents map[upgrade.StackName]content   // as staging's branch has them
+	projects map[string]gitlabsim.Project    // by story
 	service  *service.Service
-	mover    *mover
+	mover    *world.Mover
 	url      string // of the dashboard
 	tool     string
 
@@ -72,7 +72,7 @@ func build(ctx context.Context, o Options, dir string, listener net.Listener, ch
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // the service ends first, then its world
 	st = &stage{
 		options: o, dir: dir, clock: world.New(time.Now()), url: "http://" + listener.Addr().String(), stop: cancel,
-		sites: map[string]*lab.Site{}, projects: map[string]gitlabsim.Project{}, contents: map[string]content{},
+		sites: map[upgrade.StackName]*lab.Site{}, projects: map[string]gitlabsim.Project{}, contents: map[upgrade.StackName]content{},
 	}
 	defer func() {
 		if err != nil {
@@ -97,16 +97,15 @@ func build(ctx context.Context, o Options, dir string, listener net.Listener, ch
 	if err := st.buildService(ctx, chosen, tools); err != nil {
 		return st, err
 	}
-	st.mover = &mover{clock: st.clock, store: st.service.Store}
-	st.work.Go(func() { st.mover.run(ctx) })
+	st.mover = &world.Mover{Clock: st.clock, NextWake: st.service.Store.NextWake, Stay: st.asked}
+	st.work.Go(func() { st.mover.Run(ctx) })
 	serving, stopService := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- st.service.Run(serving, listener) }()
 	st.endService = func() error {
 		stopService()
 		// Whoever cleans up still waits for world time: a test launch is removed before the service ends.
-		st.mover.waiting.Add(1)
-		defer st.mover.waiting.Add(-1)
+		defer st.mover.Wait()()
 		return <-ended
 	}
 	return st, st.addHooks()
@@ -144,29 +143,21 @@ func (st *stage) buildGitLab(ctx context.Context) (err error) {
 	return nil
 }
 
-// buildStory makes the story's site, its repository, and the infrastructure as it stands before: Terraform
+// buildStory makes the story's sites, its repository, and the infrastructure as it stands before: Terraform
 // is run by hand once, as it was before anybody thought of a gate.
 func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
-	site, err := lab.OpenSite(ctx, lab.SiteConfig{Config: lab.Config{Dir: st.dir}})
-	if err != nil {
-		return fmt.Errorf("start the site: %w", err)
-	}
-	st.sites[s.name] = site
-	network := st.aws.Network("", region)
-	c := content{
-		stack: s.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets, lb: netip.PrefixFrom(site.Addr(lab.LB), 32).String(), port: int(site.Port),
-		image: goodImage, maxSize: 4,
-	}
-	st.contents[s.name] = c
-	files, err := c.files()
-	if err != nil {
-		return err
-	}
-	if err := tools.applyByHand(ctx, s.name, files, st.terraformEnv()); err != nil {
-		return err
+	repository := map[string]string{}
+	for _, stack := range s.stacks() {
+		files, err := st.buildStack(ctx, s, stack, tools)
+		if err != nil {
+			return err
+		}
+		for name, text := range files {
+			repository[path.Join(stack.dir, name)] = text
+		}
 	}
 	project, err := st.gitlab.AddProject(ctx, gitlabsim.ProjectSpec{
-		Path: s.project(), Files: files, Message: "The platform as it is", Author: st.hugo.ID, Branches: []string{"staging"},
+		Path: s.project(), Files: repository, Message: "The platform as it is", Author: st.hugo.ID, Branches: []string{"staging"},
 		Members: map[int64]gitlabsim.Access{st.bot.ID: gitlabsim.Maintainer, st.priya.ID: gitlabsim.Developer, st.hugo.ID: gitlabsim.Maintainer},
 		Protected: []gitlabsim.ProtectedBranch{
 			{Name: "main", Push: gitlabsim.Maintainer, Merge: gitlabsim.Maintainer},
@@ -179,9 +170,37 @@ func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
 		return fmt.Errorf("make the project: %w", err)
 	}
 	st.projects[s.name] = project
-	guard := &fabric{aws: st.aws, site: site, name: s.name + "-varnish", log: st.options.Log}
-	st.work.Go(func() { guard.run(ctx) })
 	return nil
+}
+
+// buildStack makes a stack's site and what its configuration says, and returns its files.
+func (st *stage) buildStack(ctx context.Context, s story, stack stack, tools *tools) (map[string]string, error) {
+	network := st.aws.Network("", region)
+	c := content{
+		stack: stack.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets,
+		lb: "10.0.0.10/32", port: 80, image: goodImage, maxSize: 4, about: "who may reach Varnish",
+	}
+	if !s.siteless {
+		site, err := lab.OpenSite(ctx, lab.SiteConfig{Config: lab.Config{Dir: st.dir}})
+		if err != nil {
+			return nil, fmt.Errorf("start the site: %w", err)
+		}
+		st.sites[stack.name] = site
+		c.lb, c.port = netip.PrefixFrom(site.Addr(lab.LB), 32).String(), int(site.Port)
+	}
+	st.contents[stack.name] = c
+	files, err := c.files()
+	if err != nil {
+		return nil, err
+	}
+	if err := tools.applyByHand(ctx, stack.name, files, st.terraformEnv()); err != nil {
+		return nil, err
+	}
+	if site := st.sites[stack.name]; site != nil {
+		guard := &fabric{aws: st.aws, clock: st.clock, site: site, name: string(stack.name) + "-varnish", log: st.options.Log}
+		st.work.Go(func() { guard.run(ctx) })
+	}
+	return files, nil
 }
 
 // terraformEnv is what Terraform sees of the world besides its configuration.
@@ -202,8 +221,8 @@ func (st *stage) buildService(ctx context.Context, chosen []story, tools *tools)
 		Config: checked, Log: st.options.Log, Clock: st.clock, Self: st.options.Self, Environ: st.options.Environ,
 		Version: st.options.Version, Notice: st.notice(),
 		Prober: func(gate upgrade.GateName) gates.Prober {
-			name := strings.TrimPrefix(string(gate), "site-")
-			if site, ok := st.sites[name]; ok {
+			_, name, _ := strings.Cut(string(gate), "-")
+			if site, ok := st.sites[upgrade.StackName(name)]; ok {
 				return varnish.New(site.Prober(lab.LB, probe.Limits{}))
 			}
 			return varnish.New(varnish.Config{})
@@ -236,6 +255,13 @@ func (st *stage) varnishKind() string {
 	return "there is no Varnish"
 }
 
+// asked reports that a run waits for a person's yes: whoever gives it in a story must not find its
+// deadline over.
+func (st *stage) asked(ctx context.Context) bool {
+	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{Phases: []upgrade.Phase{upgrade.PhaseAwaitingApproval}, Limit: 1})
+	return err != nil || len(runs) > 0
+}
+
 // signIn is the link that signs the reader in as the release manager.
 func (st *stage) signIn() string { return st.url + "/login?token=" + url.QueryEscape(hugoToken) }
 
@@ -260,72 +286,6 @@ func (st *stage) close() error {
 		st.aws.Wait()
 	}
 	return errors.Join(errs...)
-}
-
-// job returns the job of the newest production pipeline of the story's commit.
-func (p *performance) job(name string) (gitlabsim.Job, error) {
-	pipelines := p.gitlab.Pipelines(p.projects[p.story.name].ID)
-	slices.SortFunc(pipelines, func(a, b gitlabsim.Pipeline) int { return int(b.ID - a.ID) })
-	for _, pipeline := range pipelines {
-		if pipeline.Commit != p.commit || pipeline.Ref != "main" {
-			continue
-		}
-		for _, job := range p.gitlab.Jobs(pipeline.ID) {
-			if job.Name == name && !job.Retried {
-				return job, nil
-			}
-		}
-	}
-	return gitlabsim.Job{}, fmt.Errorf("there is no job %s in a production pipeline of %s", name, p.commit.Short())
-}
-
-func (p *performance) jobIs(ctx context.Context, name, status string) error {
-	return p.eventually(ctx, func() error {
-		job, err := p.job(name)
-		if err == nil && job.Status != status {
-			err = fmt.Errorf("job %s is %s, want %s", name, job.Status, status)
-		}
-		return err
-	})
-}
-
-// eventually waits until check says nothing any more.
-func (p *performance) eventually(ctx context.Context, check func() error) error {
-	p.mover.waiting.Add(1)
-	defer p.mover.waiting.Add(-1)
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-time.After(flowEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// playedBy returns who played the job.
-func (p *performance) playedBy(name string) string {
-	for _, act := range p.gitlab.Acts() {
-		if act.Act == "play" && strings.HasSuffix(act.Target, " "+name) {
-			return act.By
-		}
-	}
-	return ""
-}
-
-// acts returns what the service did in GitLab, from an act on. Stories are played one after the other.
-func (st *stage) acts(from int) []Act {
-	acts := []Act{}
-	for _, act := range st.gitlab.Acts()[from:] {
-		if act.By == st.bot.Username {
-			acts = append(acts, Act{Act: act.Act, Target: act.Target, Result: act.Result})
-		}
-	}
-	return acts
 }
 
 // installProvider puts this binary where Terraform finds it as a provider.

@@ -3,24 +3,38 @@ package demo
 import (
 	"context"
 	"fmt"
-	"slices"
+	"path"
 	"strings"
-	"time"
 
-	"github.com/upgradegate/upgradegate/integration/gitlab/gitlabsim"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// story is one change on its way, and how it should end.
+// story is one change on its way, or several, and how it should end.
 type story struct {
-	name   string
-	title  string // what is told to people
-	commit string // the message of the change
-	change func(*content)
-	after  func(ctx context.Context, p *performance) error
+	name     string
+	title    string   // what is told to people
+	dirs     []string // of its stacks in the repository; none: one stack at the top
+	siteless bool     // nothing of it is about the site
+	watched  bool     // the site is probed during each apply
+	tell     func(ctx context.Context, p *performance) error
 }
 
-func (s story) stack() upgrade.StackName { return upgrade.StackName(s.name) }
+// stack is one root module of a story's repository.
+type stack struct {
+	name upgrade.StackName
+	dir  string
+}
+
+func (s story) stacks() []stack {
+	if len(s.dirs) == 0 {
+		return []stack{{name: upgrade.StackName(s.name)}}
+	}
+	stacks := make([]stack, len(s.dirs))
+	for i, dir := range s.dirs {
+		stacks[i] = stack{name: upgrade.StackName(s.name + "-" + path.Base(dir)), dir: dir}
+	}
+	return stacks
+}
 
 func (s story) project() string { return "platform/" + s.name }
 
@@ -38,227 +52,154 @@ const (
 
 func stories() []story {
 	return []story{
+		{name: "clean", title: "a harmless change goes to production", tell: tellClean},
+		{name: "outage", title: "a new rule no longer admits the load balancer to Varnish", tell: tellOutage},
+		{name: "launch", title: "the new image cannot be started by the group's role", tell: tellLaunch},
+		{name: "retry", title: "an apply that interrupted the site is tried again, with an empty plan", watched: true, tell: tellRetry},
+		{name: "rehearse", title: "what interrupted the site is repaired, and rehearsed from the base on", watched: true, tell: tellRehearse},
 		{
-			name: "clean", title: "a harmless change goes to production",
-			commit: "Allow two more web servers",
-			change: func(c *content) { c.maxSize += 2 },
-			after:  func(ctx context.Context, p *performance) error { return p.promoted(ctx) },
-		},
-		{
-			name: "outage", title: "a new rule no longer admits the load balancer to Varnish",
-			commit: "Move to the new load balancer",
-			change: func(c *content) { c.outage = true },
-			after: func(ctx context.Context, p *performance) error {
-				return p.blockedBy(ctx, "site-outage", "TCP")
-			},
-		},
-		{
-			name: "launch", title: "the new image cannot be started by the group's role",
-			commit: "Use the image of 20 November",
-			change: func(c *content) { c.image = deadImage },
-			after: func(ctx context.Context, p *performance) error {
-				if err := p.blockedBy(ctx, "launch-launch", deadMessage); err != nil {
-					return err
-				}
-				return p.nothingLeft()
-			},
+			name: "two-stacks", title: "the second commit is good, but the first broke another stack",
+			dirs: []string{"stacks/web", "stacks/jobs"}, siteless: true, tell: tellTwoStacks,
 		},
 	}
 }
 
-// performance is a story while it is played.
-type performance struct {
-	*stage
-	story  story
-	commit upgrade.Commit
-}
-
-// play plays a story: somebody pushes, and everything else follows from that.
-func (st *stage) play(ctx context.Context, s story) (Told, error) {
-	began, from := time.Now(), len(st.gitlab.Acts())
-	st.options.say("")
-	st.options.say("story %s: %s", s.name, s.title)
-	p := &performance{stage: st, story: s}
-	told := Told{Name: s.name}
-	err := p.push(ctx)
-	if err == nil {
-		err = s.after(ctx, p)
+func tellClean(ctx context.Context, p *performance) error {
+	if err := p.push(ctx, p.top(), "Allow two more web servers", func(c *content) { c.maxSize += 2 }); err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return told, context.Cause(ctx)
-	}
-	told.OK = err == nil
-	if err != nil {
-		told.Why = err.Error()
-	} else {
-		told.Why = "it ended as it should: " + s.title
-	}
-	told.TookMS = time.Since(began).Milliseconds()
-	told.Runs, err = st.report(ctx, s, from)
-	if err != nil {
-		return told, err
-	}
-	word := "as it should"
-	if !told.OK {
-		word = "NOT as it should: " + told.Why
-	}
-	st.options.say("  ended after %.1f s, %s", float64(told.TookMS)/1000, word)
-	return told, nil
-}
-
-// push makes the story's commit on the staging branch, as its author would.
-func (p *performance) push(ctx context.Context) (err error) {
-	c := p.contents[p.story.name]
-	p.story.change(&c)
-	files, err := c.files()
+	run, err := p.until(ctx, p.top(), upgrade.PhaseUnlocked)
 	if err != nil {
 		return err
 	}
-	p.commit, err = p.gitlab.Commit(ctx, p.projects[p.story.name].ID, gitlabsim.CommitSpec{
-		Branch: "staging", Message: p.story.commit, Files: files, Author: p.priya.ID,
+	return p.promoted(ctx, run)
+}
+
+func tellOutage(ctx context.Context, p *performance) error {
+	if err := p.push(ctx, p.top(), "Move to the new load balancer", func(c *content) { c.outage = true }); err != nil {
+		return err
+	}
+	if err := p.yes(ctx, "the rule of the old load balancer goes"); err != nil {
+		return err
+	}
+	run, err := p.blocked(ctx, p.top(), noes{"site-outage": "TCP"})
+	if err != nil {
+		return err
+	}
+	return p.shut(ctx, run)
+}
+
+func tellLaunch(ctx context.Context, p *performance) error {
+	if err := p.push(ctx, p.top(), "Use the image of 20 November", func(c *content) { c.image = deadImage }); err != nil {
+		return err
+	}
+	run, err := p.blocked(ctx, p.top(), noes{"launch-launch": deadMessage})
+	if err != nil {
+		return err
+	}
+	if err := p.shut(ctx, run); err != nil {
+		return err
+	}
+	return p.nothingLeft()
+}
+
+// interrupt pushes a change of words for which Terraform destroys the group that guards Varnish, with its
+// rules, and makes it anew: AWS cannot change a group's description.
+func (p *performance) interrupt(ctx context.Context) (upgrade.Run, error) {
+	err := p.push(ctx, p.top(), "Say what the group is for", func(c *content) { c.about = "the load balancer may reach Varnish" })
+	if err != nil {
+		return upgrade.Run{}, err
+	}
+	if err := p.yes(ctx, "the same group is made again at once"); err != nil {
+		return upgrade.Run{}, err
+	}
+	return p.blocked(ctx, p.top(), noes{upgrade.GateName("outage-" + p.story.name): "new connections were not answered"})
+}
+
+func tellRetry(ctx context.Context, p *performance) error {
+	first, err := p.interrupt(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.act(ctx, first, "retry", "the site is well again", ""); err != nil {
+		return err
+	}
+	p.options.say("  Hugo has it tried again")
+	second, err := p.blocked(ctx, p.top(), nil) // no gate says no
+	switch {
+	case err != nil:
+		return err
+	case second.Plan.Changes() != 0:
+		return fmt.Errorf("the second plan changes %d resources, want an empty one", second.Plan.Changes())
+	case second.Verdict != upgrade.VerdictClosed || len(second.Causes) != 1 || second.Causes[0].Run != first.ID || second.Causes[0].Gate != "outage-retry":
+		return fmt.Errorf("run %d is %s for %v, want it closed for what gate outage-retry said of run %d", second.ID, second.Verdict, second.Causes, first.ID)
+	}
+	return p.shut(ctx, second)
+}
+
+func tellRehearse(ctx context.Context, p *performance) error {
+	if _, err := p.interrupt(ctx); err != nil {
+		return err
+	}
+	err := p.push(ctx, p.top(), "Say it in a tag, and leave the group alone", func(c *content) {
+		c.purpose, c.about = c.about, "who may reach Varnish"
 	})
 	if err != nil {
-		return fmt.Errorf("push: %w", err)
+		return err
 	}
-	p.options.say("  Priya pushes %s to staging: %s", p.commit.Short(), p.story.commit)
-	return nil
-}
-
-// until waits for the story's run to be in one of the phases, telling people each headline on the way.
-func (p *performance) until(ctx context.Context, phases ...upgrade.Phase) (upgrade.Run, error) {
-	p.mover.waiting.Add(1)
-	defer p.mover.waiting.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	changed, stop := p.service.Store.Changed()
-	defer stop()
-	said := ""
-	var run upgrade.Run
-	for {
-		runs, err := p.service.Store.Runs(ctx, upgrade.RunFilter{Stack: p.story.stack(), Commit: p.commit, Limit: 1})
-		if err != nil && ctx.Err() == nil {
-			return run, fmt.Errorf("read runs: %w", err)
-		}
-		if len(runs) > 0 {
-			run = runs[0]
-			words := upgrade.Tell(run)
-			if text := fmt.Sprintf("%s: %s", words.Look.Word, words.Headline); text != said {
-				said = text
-				p.options.say("  %s  %s", p.clock.Now().Format("15:04:05"), text)
-			}
-			if slices.Contains(phases, run.Phase) {
-				return run, nil
-			}
-			if run.Phase.Final() || run.Phase == upgrade.PhaseBlocked {
-				return run, fmt.Errorf("run %d is %s, want one of %v: %s", run.ID, run.Phase, phases, words.Headline)
-			}
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return run, fmt.Errorf("wait for %v: run %d is %s after %s", phases, run.ID, run.Phase, patience)
-		}
+	p.options.say("  it is rehearsed: staging goes back to what production has first")
+	if err := p.yes(ctx, "it is replaced once more on the way back, on staging only"); err != nil {
+		return err
 	}
-}
-
-// promoted is the way of a change that passes: the merge brings the production pipeline, whose held job
-// the service plays; then a person starts the deployment.
-func (p *performance) promoted(ctx context.Context) error {
-	run, err := p.until(ctx, upgrade.PhaseUnlocked)
+	run, err := p.until(ctx, p.top(), upgrade.PhaseUnlocked)
 	if err != nil {
 		return err
 	}
-	project := p.projects[p.story.name].ID
-	if err := p.gitlab.SetBranch(ctx, project, "main", p.commit, p.hugo.ID); err != nil {
-		return fmt.Errorf("merge: %w", err)
+	applies, err := p.service.Store.Applies(ctx, run.ID)
+	if err != nil {
+		return fmt.Errorf("read the applies of run %d: %w", run.ID, err)
 	}
-	p.options.say("  Hugo merges it: main is at %s", p.commit.Short())
-	if err := p.jobIs(ctx, "upgrade-gate", "success"); err != nil {
+	if len(applies) != 2 || !applies[0].Back || applies[1].Back || applies[1].Tree != run.Tree {
+		return fmt.Errorf("run %d made the applies %+v, want one back to the base and one forth", run.ID, applies)
+	}
+	return p.promoted(ctx, run)
+}
+
+func tellTwoStacks(ctx context.Context, p *performance) error {
+	web, jobs := p.story.stacks()[0], p.story.stacks()[1]
+	if err := p.bases(ctx); err != nil {
 		return err
 	}
-	p.options.say("  upgradegate plays the held job upgrade-gate")
-	job, err := p.job("deploy-production")
+	if err := p.push(ctx, web, "Use the image of 20 November", func(c *content) { c.image = deadImage }); err != nil {
+		return err
+	}
+	no := noes{upgrade.GateName("launch-" + web.name): deadMessage}
+	if _, err := p.blocked(ctx, web, no); err != nil {
+		return err
+	}
+	if run, found, err := p.newest(ctx, jobs); found || err != nil {
+		return fmt.Errorf("run %d is of %s, which the commit does not touch (%w)", run.ID, jobs.name, err)
+	}
+	if err := p.push(ctx, jobs, "Allow two more job servers", func(c *content) { c.maxSize += 2 }); err != nil {
+		return err
+	}
+	bad, err := p.blocked(ctx, web, no)
 	if err != nil {
 		return err
 	}
-	if err := p.gitlab.Play(job.ID, p.hugo.ID); err != nil {
-		return fmt.Errorf("start the deployment: %w", err)
-	}
-	p.options.say("  Hugo starts deploy-production")
-	if _, err := p.until(ctx, upgrade.PhasePromoted); err != nil {
-		return err
-	}
-	if played := p.playedBy("upgrade-gate"); played != p.bot.Username {
-		return fmt.Errorf("upgrade-gate was played by %q, want %s", played, p.bot.Username)
-	}
-	return p.shows(ctx, run, "success")
-}
-
-// blockedBy is the way of a change that a gate stops: production stays shut, and the gate says why.
-func (p *performance) blockedBy(ctx context.Context, gate upgrade.GateName, words string) error {
-	run, err := p.until(ctx, upgrade.PhaseBlocked)
+	good, err := p.until(ctx, jobs, upgrade.PhaseRelocked)
 	if err != nil {
 		return err
 	}
-	results, err := p.service.Store.Results(ctx, run.ID)
-	if err != nil {
-		return fmt.Errorf("read results: %w", err)
-	}
-	for _, result := range results {
-		switch {
-		case result.Early:
-		case result.Gate == gate && result.Outcome != upgrade.OutcomeFailed:
-			return fmt.Errorf("gate %s %s, want it to fail", gate, result.Outcome)
-		case result.Gate == gate && !strings.Contains(result.Message, words):
-			return fmt.Errorf("gate %s says %q, want it to say %q", gate, result.Message, words)
-		case result.Gate != gate && result.Outcome != upgrade.OutcomePassed:
-			return fmt.Errorf("gate %s %s (%s), want only %s to fail", result.Gate, result.Outcome, result.Message, gate)
-		}
-	}
-	project := p.projects[p.story.name].ID
-	if err := p.gitlab.SetBranch(ctx, project, "main", p.commit, p.hugo.ID); err != nil {
-		return fmt.Errorf("merge: %w", err)
-	}
-	p.options.say("  somebody merges it all the same")
-	if err := p.jobIs(ctx, "upgrade-gate", "manual"); err != nil {
+	if err := p.answered(ctx, good, nil); err != nil {
 		return err
 	}
-	p.options.say("  production stays shut: upgrade-gate waits")
-	return p.shows(ctx, run, "failed")
-}
-
-// nothingLeft looks for what the launch gate made and did not remove (S4).
-func (p *performance) nothingLeft() error {
-	for _, instance := range p.aws.Instances() {
-		if strings.HasPrefix(instance.Group, "gate-probe-") && instance.State != "terminated" && instance.State != "shutting-down" {
-			return fmt.Errorf("the test instance %s of %s is still %s", instance.ID, instance.Group, instance.State)
-		}
+	names := fmt.Sprintf("run %d of %s", bad.ID, bad.Stack)
+	if len(good.Causes) != 1 || good.Causes[0].Kind != upgrade.CauseSibling || !strings.Contains(good.Causes[0].Message, names) {
+		return fmt.Errorf("run %d of %s is locked for %+v, want %s to be the cause", good.ID, good.Stack, good.Causes, names)
 	}
-	return nil
-}
-
-// shows waits until GitLab's status of the commit is the state, with the run's own headline.
-func (p *performance) shows(ctx context.Context, run upgrade.Run, state string) error {
-	return p.eventually(ctx, func() error {
-		now, err := p.service.Store.Run(ctx, run.ID)
-		if err != nil {
-			return fmt.Errorf("read run %d: %w", run.ID, err)
-		}
-		seen := ""
-		for _, pipeline := range p.gitlab.Pipelines(p.projects[p.story.name].ID) {
-			if pipeline.Commit != p.commit {
-				continue
-			}
-			for _, status := range p.gitlab.Statuses(pipeline.ID) {
-				if status.Retried {
-					continue
-				}
-				seen = fmt.Sprintf("%s %q", status.Status, status.Description)
-				if status.Status == state && status.Description == upgrade.Tell(now).Headline {
-					return nil
-				}
-			}
-		}
-		return fmt.Errorf("GitLab shows %s, want %s and the run's headline", seen, state)
-	})
+	if err := p.shut(ctx, good); err != nil {
+		return err
+	}
+	return p.shows(ctx, bad, "failed")
 }

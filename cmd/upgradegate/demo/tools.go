@@ -43,14 +43,14 @@ func findTools(ctx context.Context, binary, cli, version, dir string) (*tools, e
 }
 
 // stateFile is where the stack's staging state is.
-func (t *tools) stateFile(stack string) string {
-	return filepath.Join(t.dir, "state", stack+".tfstate")
+func (t *tools) stateFile(stack upgrade.StackName) string {
+	return filepath.Join(t.dir, "state", string(stack)+".tfstate")
 }
 
 // applyByHand initialises and applies the configuration, and adds the provider lock file that init wrote
 // to files: each build of this program is another provider with a checksum of its own.
-func (t *tools) applyByHand(ctx context.Context, stack string, files, env map[string]string) error {
-	dir := filepath.Join(t.dir, "byhand", stack)
+func (t *tools) applyByHand(ctx context.Context, stack upgrade.StackName, files, env map[string]string) error {
+	dir := filepath.Join(t.dir, "byhand", string(stack))
 	for name, text := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {

@@ -25,8 +25,9 @@ data "aws_ami" "web" {
 
 resource "aws_security_group" "varnish" {
   name        = "STACK-varnish"
-  description = "who may reach Varnish"
+  description = "ABOUT"
   vpc_id      = "VPC"
+  TAGS
 }
 
 RULE
