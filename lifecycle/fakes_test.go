@@ -42,6 +42,9 @@ type fakeGitLab struct {
 	unprotected bool
 	fail        error
 	onPlay      func(content string) // nil: nobody
+	onJobs      func()               // called before each reading of jobs, without the lock; nil: nobody
+	lostPlay    error                // what a play answers although it was done
+	failPlay    error                // what a play answers instead of being done
 }
 
 func newFakeGitLab(clock *world.Clock) *fakeGitLab {
@@ -232,6 +235,9 @@ func (g *fakeGitLab) Pipelines(_ context.Context, _ int64, commit upgrade.Commit
 }
 
 func (g *fakeGitLab) Jobs(_ context.Context, _, pipeline int64) ([]forge.Job, error) {
+	if g.onJobs != nil {
+		g.onJobs()
+	}
 	unlock, err := g.lock()
 	defer unlock()
 	var found []forge.Job
@@ -246,7 +252,7 @@ func (g *fakeGitLab) Jobs(_ context.Context, _, pipeline int64) ([]forge.Job, er
 func (g *fakeGitLab) Play(_ context.Context, _, id int64) (forge.Job, error) {
 	unlock, err := g.lock()
 	defer unlock()
-	if err != nil {
+	if err = errors.Join(err, g.failPlay); err != nil {
 		return forge.Job{}, err
 	}
 	for i := range g.jobs {
@@ -256,7 +262,7 @@ func (g *fakeGitLab) Play(_ context.Context, _, id int64) (forge.Job, error) {
 				g.onPlay(g.contents[g.jobs[i].Commit])
 			}
 			g.acts = append(g.acts, fmt.Sprintf("play %s of %s", g.jobs[i].Name, g.contents[g.jobs[i].Commit]))
-			return g.jobs[i], nil
+			return g.jobs[i], g.lostPlay
 		}
 	}
 	return forge.Job{}, notFound("job")

@@ -102,3 +102,10 @@ func (g *fakeGitLab) played(content string) int {
 	}
 	return n
 }
+
+// set changes how it behaves.
+func (g *fakeGitLab) set(change func(*fakeGitLab)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change(g)
+}

@@ -265,3 +265,30 @@ func (h *house) fate(prefix string) upgrade.Delivery {
 	h.t.Fatalf("no delivery %s", prefix)
 	return upgrade.Delivery{}
 }
+
+// write writes a step by hand, as somebody else's job would.
+func (h *house) write(step upgrade.Step) error {
+	h.t.Helper()
+	id := upgrade.JobFor(upgrade.JobPeriodic, "by-hand")
+	if err := h.store.Ensure(h.ctx, id, h.clock.Now().Add(1000*time.Hour)); err != nil {
+		h.t.Fatal(err)
+	}
+	var job upgrade.Job
+	for job.ID != id { // what is not ours is given back
+		var ok bool
+		var err error
+		if job, ok, err = h.store.Claim(h.ctx, "by hand", time.Minute, h.clock.Now().Add(2000*time.Hour)); err != nil || !ok {
+			h.t.Fatalf("claim a job: %v %v", ok, err)
+		}
+		if job.ID != id {
+			other := job
+			defer func() {
+				if err := h.store.Retry(h.ctx, other, h.clock.Now()); err != nil {
+					h.t.Error(err)
+				}
+			}()
+		}
+	}
+	step.Next = upgrade.Park(h.clock.Now().Add(1000 * time.Hour))
+	return h.store.Commit(h.ctx, job, h.clock.Now(), step)
+}
