@@ -62,6 +62,7 @@ func onlyIn() map[string][]string {
 		"github.com/jackc/pgx":                  {"store"},
 		"github.com/aws/":                       {"integration/aws", "integration/aws/awsprovider"},
 		"github.com/xanzy/go-gitlab":            {"integration/gitlab"},
+		"github.com/coreos/go-oidc":             {"integration/gitlab"},
 		"github.com/hashicorp/terraform-exec":   {"integration/terraform"},
 		"github.com/hashicorp/terraform-plugin": {"integration/aws/awsprovider"},
 		"github.com/goccy/go-yaml":              {"config"},
