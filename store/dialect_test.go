@@ -32,7 +32,7 @@ func openInside(t *testing.T) *Store {
 func TestPragmas(t *testing.T) {
 	s := openInside(t)
 	want := map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "10000", "query_only": "0"}
-	check := func(pool *sql.DB, connections int) {
+	check := func(pool *pool, connections int) {
 		for range connections { // all at once, so that each is another one
 			conn, err := pool.Conn(t.Context())
 			if err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -33,10 +32,10 @@ type Config struct {
 // Store is an open database. Its methods may be called from many goroutines at once.
 type Store struct {
 	dialect dialect
-	write   *sql.DB       // one connection, whose commits wait for the disk
-	lease   *sql.DB       // one connection, whose commits do not: see updateLeases
+	write   *pool         // one connection, whose commits wait for the disk
+	lease   *pool         // one connection, whose commits do not: see updateLeases
 	turn    chan struct{} // held by who writes: SQLite has one writer, and a queue in Go is fair where its busy handler is not
-	read    *sql.DB       // cannot write
+	read    *pool         // cannot write
 	log     *slog.Logger
 	lock    *fileLock
 	inbox   *inbox
@@ -98,16 +97,6 @@ func (s *Store) start(ctx context.Context, path string) error {
 	return s.Ping(ctx)
 }
 
-func openPool(dsn string, connections int) (*sql.DB, error) {
-	pool, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(connections)
-	pool.SetMaxIdleConns(connections)
-	return pool, nil
-}
-
 func checkFolder(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
@@ -127,7 +116,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(s.dialect.goose, s.write, files,
+	provider, err := goose.NewProvider(s.dialect.goose, s.write.DB, files,
 		goose.WithSlog(slog.New(slog.DiscardHandler)), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -155,7 +144,7 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // Ping reports by a nil error that the database answers on every way to it.
 func (s *Store) Ping(ctx context.Context) error {
-	for _, pool := range []*sql.DB{s.read, s.lease, s.write} {
+	for _, pool := range []*pool{s.read, s.lease, s.write} {
 		var one int
 		if err := pool.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
 			return s.fail("ask the database", err)
@@ -173,7 +162,7 @@ func (s *Store) shut() error {
 	if s.inbox != nil {
 		s.inbox.stop()
 	}
-	for _, pool := range []*sql.DB{s.read, s.lease, s.write} {
+	for _, pool := range []*pool{s.read, s.lease, s.write} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}

@@ -14,11 +14,18 @@ import (
 type tx struct {
 	q *sql.Tx
 	d dialect
+	p *pool
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (t tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := t.q.ExecContext(ctx, t.d.sql(query), args...)
+	var res sql.Result
+	var err error
+	if stmt := t.p.statement(query); stmt != nil {
+		res, err = t.q.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	} else {
+		res, err = t.q.ExecContext(ctx, t.d.sql(query), args...)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -27,12 +34,22 @@ func (t tx) exec(ctx context.Context, query string, args ...any) (int64, error) 
 
 // row runs a query of at most one row. The error of none is sql.ErrNoRows, from Scan.
 func (t tx) row(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := t.p.statement(query); stmt != nil {
+		return t.q.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	}
 	return t.q.QueryRowContext(ctx, t.d.sql(query), args...)
+}
+
+func (t tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := t.p.statement(query); stmt != nil {
+		return t.q.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	}
+	return t.q.QueryContext(ctx, t.d.sql(query), args...)
 }
 
 // list runs a query and scans each of its rows.
 func list[T any](ctx context.Context, t tx, scan func(scan func(...any) error) (T, error), query string, args ...any) (all []T, err error) {
-	rows, err := t.q.QueryContext(ctx, t.d.sql(query), args...)
+	rows, err := t.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +104,14 @@ func (s *Store) updateLeases(ctx context.Context, what string, fn func(tx) error
 }
 
 // inTurn lets one transaction write at a time, in the order in which they came.
-func (s *Store) inTurn(ctx context.Context, what string, pool *sql.DB, fn func(tx) error) error {
+func (s *Store) inTurn(ctx context.Context, what string, p *pool, fn func(tx) error) error {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
 		return s.fail(what, context.Cause(ctx))
 	}
 	defer func() { <-s.turn }()
-	return s.inTx(ctx, what, pool, fn)
+	return s.inTx(ctx, what, p, fn)
 }
 
 // view runs fn on one snapshot of the database.
@@ -102,18 +119,22 @@ func (s *Store) view(ctx context.Context, what string, fn func(tx) error) error 
 	return s.inTx(ctx, what, s.read, fn)
 }
 
-func (s *Store) inTx(ctx context.Context, what string, pool *sql.DB, fn func(tx) error) error {
-	began, err := pool.BeginTx(ctx, nil)
+func (s *Store) inTx(ctx context.Context, what string, p *pool, fn func(tx) error) error {
+	began, err := p.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fail(what, err)
 	}
-	if err := fn(tx{q: began, d: s.dialect}); err != nil {
+	if err := fn(tx{q: began, d: s.dialect, p: p}); err != nil {
 		if undo := began.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			err = errors.Join(err, undo)
 		}
 		return s.fail(what, err)
 	}
-	return s.fail(what, began.Commit())
+	if err := began.Commit(); err != nil {
+		return s.fail(what, err)
+	}
+	p.prepare(context.WithoutCancel(ctx), s.dialect)
+	return nil
 }
 
 // fail says what was being done, and gives faults of the database that may pass a code that says so.
