@@ -129,6 +129,11 @@ func (l *Lifecycle) goal(ctx context.Context, run upgrade.Run, stack upgrade.Sta
 // ready makes the run's folder hold its goal, initialised, unless it does already, and returns where
 // Terraform works.
 func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.Stack) (plan.Root, error) {
+	if run.Half != upgrade.HalfBack { // what is there already needs no GitLab, which may be away
+		if root, held, err := l.held(*run, stack, goal{Commit: run.Commit, Tree: run.Tree}); held || err != nil {
+			return root, err
+		}
+	}
 	project, err := l.Forge.ProjectByID(ctx, run.ProjectID)
 	if err != nil {
 		return plan.Root{}, fmt.Errorf("read project %s: %w", run.Project, err)
@@ -137,16 +142,10 @@ func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.S
 	if err != nil {
 		return plan.Root{}, err
 	}
-	mark, err := json.Marshal(goal)
-	if err != nil {
-		return plan.Root{}, fmt.Errorf("encode the goal: %w", err)
-	}
-	marked := filepath.Join(l.folder(run.ID), "ready.json")
-	if was, err := os.ReadFile(marked); err == nil && bytes.Equal(was, mark) { //nolint:gosec // made of a run number of ours
-		root, err := l.root(*run, stack)
-		root.Destroy = goal.Destroy
+	if root, held, err := l.held(*run, stack, goal); held || err != nil {
 		return root, err
 	}
+	marked := l.marker(run.ID)
 	if err := os.RemoveAll(marked); err != nil {
 		return plan.Root{}, fmt.Errorf("begin the checkout: %w", err)
 	}
@@ -167,10 +166,34 @@ func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.S
 	if err != nil {
 		return plan.Root{}, &initError{err}
 	}
+	mark, err := json.Marshal(goal)
+	if err != nil {
+		return plan.Root{}, fmt.Errorf("encode the goal: %w", err)
+	}
 	if err := os.WriteFile(marked, mark, 0o600); err != nil {
 		return plan.Root{}, fmt.Errorf("end the checkout: %w", err)
 	}
 	return root, nil
+}
+
+// marker is the file that says what the run's folder holds, once that is whole.
+func (l *Lifecycle) marker(run upgrade.RunID) string {
+	return filepath.Join(l.folder(run), "ready.json")
+}
+
+// held returns where Terraform works if the run's folder holds the goal already.
+func (l *Lifecycle) held(run upgrade.Run, stack upgrade.Stack, goal goal) (root plan.Root, held bool, err error) {
+	mark, err := json.Marshal(goal)
+	if err != nil {
+		return root, false, fmt.Errorf("encode the goal: %w", err)
+	}
+	was, err := os.ReadFile(l.marker(run.ID))
+	if err != nil || !bytes.Equal(was, mark) {
+		return root, false, nil //nolint:nilerr // no marker: it is made ready
+	}
+	root, err = l.root(run, stack)
+	root.Destroy = goal.Destroy
+	return root, true, err
 }
 
 func (l *Lifecycle) checkout(ctx context.Context, run upgrade.RunID, project forge.Project, goal goal) error {

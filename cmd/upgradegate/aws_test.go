@@ -148,7 +148,7 @@ type answer struct {
 	Warnings []string
 }
 
-// recheck asks the gates of a blocked run again, and returns what the only one says.
+// recheck asks the gates of a blocked run again, and returns what the launch gate says.
 func (h *house) recheck(id upgrade.RunID) answer {
 	h.Helper()
 	before, err := h.service.Store.Run(h.Context(), id)
@@ -162,10 +162,24 @@ func (h *house) recheck(id upgrade.RunID) answer {
 		}
 		return ""
 	})
+	last := h.lastOf("launch", id)
+	return answer{Outcome: last.Outcome, Message: last.Message, Warnings: last.Warnings}
+}
+
+// lastOf returns what a gate said last in a run.
+func (h *house) lastOf(gate upgrade.GateName, id upgrade.RunID) (last upgrade.Result) {
+	h.Helper()
 	results, err := h.service.Store.Results(h.Context(), id)
 	check(h, err)
-	last := results[len(results)-1]
-	return answer{Outcome: last.Outcome, Message: last.Message, Warnings: last.Warnings}
+	for _, result := range results {
+		if result.Gate == gate {
+			last = result
+		}
+	}
+	if last.Gate == "" {
+		h.Fatalf("gate %s said nothing in run %d", gate, id)
+	}
+	return last
 }
 
 // noTrials waits until nothing of a test launch is left.
@@ -191,9 +205,7 @@ func TestS4TrialIsReaped(t *testing.T) {
 	h.aws.Deny(gateRole, "autoscaling:DeleteAutoScalingGroup")
 	commit := h.pushFiles("the group", h.group(4))
 	run := h.runIs(commit, upgrade.PhaseUnlocked, upgrade.PhaseBlocked)
-	results, err := h.service.Store.Results(t.Context(), run.ID)
-	check(t, err)
-	last := results[len(results)-1]
+	last := h.lastOf("launch", run.ID)
 	if len(last.Warnings) == 0 || !strings.Contains(last.Warnings[0], "gate-probe-") || !strings.Contains(last.Warnings[0], "cost money") {
 		t.Errorf("nobody is told of what is left: %q", last.Warnings)
 	}
