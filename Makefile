@@ -31,6 +31,8 @@ build: ## bin/upgradegate
 
 test: ## all tests, with the race detector; installs or builds what they need, or says what is skipped
 	@scripts/test-needs
+	@# all histories: with the race detector only a slice of them is played
+	@[ -n "$(ARGS)" ] || go test -timeout $(TEST_TIMEOUT) -run 'Histories|InEachPhase' ./lifecycle
 	@$(TEST_ENV) go test -race -timeout $(TEST_TIMEOUT) -p $(TEST_P) $(ARGS) $(PKGS)
 
 lint: ## what CI checks without running the code

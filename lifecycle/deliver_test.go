@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +16,9 @@ func (h *house) orderOf(run upgrade.Run) upgrade.Order {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	for i := len(orders) - 1; i >= 0; i-- {
-		if orders[i].Hold.Kind == upgrade.HoldPlayJob {
-			return orders[i]
+	for _, order := range slices.Backward(orders) {
+		if order.Hold.Kind == upgrade.HoldPlayJob {
+			return order
 		}
 	}
 	return upgrade.Order{}

@@ -16,8 +16,11 @@ import (
 // whether a rule broke: S1, S2, S3, S5, S6, S7, S12, S13. UPGRADEGATE_SOAK_SEED repeats one.
 func TestRandomHistories(t *testing.T) {
 	histories := 24
-	if soak() {
+	switch {
+	case soak():
 		histories = 2000
+	case raced:
+		histories = 3
 	}
 	t.Logf("seed %d: repeat with UPGRADEGATE_SOAK_SEED=%d", seed(), seed())
 	for i := range histories {

@@ -53,7 +53,7 @@ func (p *pool) prepare(ctx context.Context, d dialect) {
 	clear(p.wanted)
 	p.mu.Unlock()
 	for _, query := range queries {
-		stmt, err := p.PrepareContext(ctx, d.sql(query))
+		stmt, err := p.PrepareContext(ctx, d.sql(query)) //nolint:sqlclosecheck // closed with the pool
 		if err != nil {
 			continue
 		}

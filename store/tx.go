@@ -22,7 +22,7 @@ func (t tx) exec(ctx context.Context, query string, args ...any) (int64, error) 
 	var res sql.Result
 	var err error
 	if stmt := t.p.statement(query); stmt != nil {
-		res, err = t.q.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+		res, err = t.q.StmtContext(ctx, stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // closed with the transaction
 	} else {
 		res, err = t.q.ExecContext(ctx, t.d.sql(query), args...)
 	}
@@ -35,14 +35,14 @@ func (t tx) exec(ctx context.Context, query string, args ...any) (int64, error) 
 // row runs a query of at most one row. The error of none is sql.ErrNoRows, from Scan.
 func (t tx) row(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := t.p.statement(query); stmt != nil {
-		return t.q.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+		return t.q.StmtContext(ctx, stmt).QueryRowContext(ctx, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return t.q.QueryRowContext(ctx, t.d.sql(query), args...)
 }
 
 func (t tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if stmt := t.p.statement(query); stmt != nil {
-		return t.q.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+		return t.q.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return t.q.QueryContext(ctx, t.d.sql(query), args...)
 }
