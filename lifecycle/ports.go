@@ -41,6 +41,7 @@ type refReader interface {
 type bookkeeper interface {
 	SetBase(ctx context.Context, base upgrade.Base) error
 	Verification(ctx context.Context, id upgrade.VerificationID) (upgrade.Verification, error)
+	PurgeVerifications(ctx context.Context, before time.Time) (int, error)
 	Waiting(ctx context.Context, projectID int64) ([]upgrade.Verification, error)
 }
 

@@ -189,16 +189,18 @@ func (l *Lifecycle) offer(ctx context.Context, id string, hint upgrade.Hint) err
 	return nil
 }
 
-// purge removes the deliveries whose time is over.
+// purge removes the deliveries, and production's questions, whose time is over.
 func (l *Lifecycle) purge(ctx context.Context) error {
 	if l.KeepDeliveries <= 0 {
 		return nil
 	}
-	n, err := l.Store.PurgeDeliveries(ctx, l.Clock.Now().Add(-l.KeepDeliveries))
-	if n > 0 {
-		l.Logger.InfoContext(ctx, "removed old deliveries", "count", n)
+	before := l.Clock.Now().Add(-l.KeepDeliveries)
+	deliveries, err := l.Store.PurgeDeliveries(ctx, before)
+	questions, other := l.Store.PurgeVerifications(ctx, before)
+	if deliveries+questions > 0 {
+		l.Logger.InfoContext(ctx, "removed what was kept long enough", "deliveries", deliveries, "questions", questions)
 	}
-	return err
+	return errors.Join(err, other)
 }
 
 // maxAgain is how often one delivery is played again at most.

@@ -132,3 +132,23 @@ func (c *commit) writeVerifications() error {
 	}
 	return nil
 }
+
+// PurgeVerifications removes the questions of production that were asked before the time and have their
+// answer, and returns how many. Their ID tokens have ended long before. Error: CodeInvalid for a zero time.
+func (s *Store) PurgeVerifications(ctx context.Context, before time.Time) (int, error) {
+	if before.IsZero() {
+		return 0, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "old questions are removed up to a time"}
+	}
+	var n int64
+	err := s.update(ctx, "remove old questions of production", func(t tx) error {
+		const old = `FROM verifications WHERE asked_at < $1 AND state <> $2`
+		_, err := t.exec(ctx, `DELETE FROM jobs WHERE ended = 1 AND kind = $3 AND subject IN (SELECT id `+old+`)`,
+			millis(before), string(upgrade.VerifyWaiting), string(upgrade.JobVerify))
+		if err != nil {
+			return fmt.Errorf("remove their jobs: %w", err)
+		}
+		n, err = t.exec(ctx, `DELETE `+old, millis(before), string(upgrade.VerifyWaiting))
+		return err
+	})
+	return int(n), err
+}

@@ -43,12 +43,9 @@ func keyOf(r Run) Key {
 	case PhaseApplying:
 		return KeyApplying
 	case PhaseUnlocking:
-		return KeyUnlocking
+		return r.openKey(KeyUnlocking)
 	case PhaseUnlocked:
-		if r.Verdict != VerdictOpen && r.Override != nil {
-			return KeyOverridden
-		}
-		return KeyUnlocked
+		return r.openKey(KeyUnlocked)
 	case PhasePromoted:
 		return KeyInProduction
 	case PhaseBlocked:
@@ -65,6 +62,14 @@ func keyOf(r Run) Key {
 		return KeySuperseded
 	}
 	return KeyNotVerified
+}
+
+// openKey returns key for a run that passed; an override is never told as a pass (S6).
+func (r Run) openKey(key Key) Key {
+	if r.Verdict != VerdictOpen && r.Override != nil {
+		return KeyOverridden
+	}
+	return key
 }
 
 func blockedKey(r Run) Key {

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"time"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -41,6 +43,12 @@ func testVerifications(b *bench) {
 	refused(t, b.write(t, upgrade.Step{Verifications: []upgrade.Verification{want}}), upgrade.CodeStale) // an answer is final
 	if waiting, err = b.Waiting(t.Context(), 0); err != nil || len(waiting) != 0 {
 		t.Fatalf("still waiting: %v (%v)", waiting, err)
+	}
+	for later := range 2 { // those from before a time go, not those of that very time
+		n, err := b.PurgeVerifications(t.Context(), want.AskedAt.Add(time.Duration(later)*time.Millisecond))
+		if err != nil || n != later {
+			t.Errorf("%d ms later %d were removed (%v)", later, n, err)
+		}
 	}
 	_, err = b.Verification(t.Context(), "unknown")
 	refused(t, err, upgrade.CodeNotFound)
