@@ -182,6 +182,7 @@ func (w *world) files(t *testing.T, stack string, size int) map[string]string {
 		return string(text)
 	}
 	fill := strings.NewReplacer(
+		"ABOUT", "Admits the load balancer to Varnish", "  TAGS\n", "",
 		"PROVIDER_VERSION", w.provider, "STACK", stack, "VPC", w.network.VPC, "SUBNETS", fmt.Sprintf("%q", w.network.Subnets[0]),
 		"LB_CIDR", "10.0.0.0/24", "PORT", "80", "IMAGE", "web", "MAX_SIZE", fmt.Sprint(size),
 	)
