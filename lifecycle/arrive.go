@@ -52,6 +52,7 @@ func (l *Lifecycle) arrive(ctx context.Context, a arrival) (upgrade.Step, error)
 			return upgrade.Step{}, err
 		}
 	}
+	step.Given = asRead(step.Bases)
 	if err := l.abandoned(ctx, &step, state, fmt.Sprintf("a newer commit of %s is tested", a.answer.Ref)); err != nil {
 		return upgrade.Step{}, err
 	}

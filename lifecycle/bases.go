@@ -28,6 +28,15 @@ func (l *Lifecycle) bases(ctx context.Context) ([]upgrade.Base, error) {
 	return bases, errors.Join(problems...)
 }
 
+// asRead holds the writing of bases to their being as they were read: what a person says meanwhile stays.
+func asRead(bases []upgrade.Base) upgrade.Given {
+	given := upgrade.Given{Bases: map[upgrade.StackName]int64{}}
+	for _, base := range bases {
+		given.Bases[base.Stack] = base.Rev
+	}
+	return given
+}
+
 func (l *Lifecycle) baseNow(ctx context.Context, stack upgrade.Stack) (base upgrade.Base, moved bool, err error) {
 	base, known, err := l.Store.Base(ctx, stack.Name)
 	if err != nil {

@@ -34,6 +34,7 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 		var production error
 		step.Bases, production = l.bases(ctx)
 		err = errors.Join(err, production)
+		step.Given = asRead(step.Bases)
 	case periodicReap:
 		every, err = reapEvery, l.reap(ctx)
 	case periodicPurge:

@@ -189,7 +189,11 @@ func (p *performance) bases(ctx context.Context) error {
 		return fmt.Errorf("%s has no branch main", p.story.project())
 	}
 	for _, stack := range p.story.stacks() {
-		if _, err := c.SetBase(ctx, stack.name, main, "it was deployed last week"); err != nil {
+		err := p.eventually(ctx, func() error { // the service may be about to assume one
+			_, err := c.SetBase(ctx, stack.name, main, "it was deployed last week")
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("set the base of %s: %w", stack.name, err)
 		}
 	}
