@@ -10,8 +10,9 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// noteMarker finds our note on a merge request again: there is one, and it is written over.
-const noteMarker = "<!-- upgradegate -->"
+// noteMarker is the name by which our note on a merge request is found again: there is one, and it is
+// written over. It is hidden in the note as an HTML comment.
+const noteMarker = "upgradegate"
 
 // note keeps our note on one merge request true: what became of its newest content, or why that is not
 // tested (S13).
