@@ -116,8 +116,9 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d%s%ss", n, nb, noun)
 }
 
+// upperFirst begins a sentence. An address stays as it is written.
 func upperFirst(s string) string {
-	if s == "" {
+	if s == "" || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
 		return s
 	}
 	r := []rune(s)

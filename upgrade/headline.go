@@ -304,8 +304,8 @@ func orElse(s, other string) string {
 
 func upperFirst(s string) string {
 	r, size := utf8.DecodeRuneInString(s)
-	if size == 0 {
-		return s
+	if size == 0 || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
+		return s // an address stays as it is written
 	}
 	return strings.ToUpper(string(r)) + s[size:]
 }
