@@ -43,6 +43,7 @@ type fakeGitLab struct {
 	fail        error
 	onPlay      func(content string) // nil: nobody
 	onJobs      func()               // called before each reading of jobs, without the lock; nil: nobody
+	onDeployed  func()               // called after each reading of deployments, without the lock; nil: nobody
 	lostPlay    error                // what a play answers although it was done
 	failPlay    error                // what a play answers instead of being done
 }
@@ -297,13 +298,21 @@ func (g *fakeGitLab) PostStatus(_ context.Context, post forge.StatusPost) error 
 
 func (g *fakeGitLab) Deployments(_ context.Context, _ int64, _ string, _ int) ([]forge.Deployment, error) {
 	unlock, err := g.lock()
-	defer unlock()
+	defer func(then func()) {
+		unlock()
+		if then != nil {
+			then()
+		}
+	}(g.onDeployed)
 	return slices.Clone(g.deployments), err
 }
 
-func (g *fakeGitLab) UpsertNote(_ context.Context, _, iid int64, _, body string) error {
+func (g *fakeGitLab) UpsertNote(_ context.Context, _, iid int64, marker, body string) error {
 	unlock, err := g.lock()
 	defer unlock()
+	if marker == "" || strings.ContainsAny(marker, "<>\n") || strings.Contains(marker, "--") { // as integration/gitlab has it
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q cannot mark a note", marker)}
+	}
 	g.notes[iid] = body
 	return err
 }
