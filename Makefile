@@ -52,6 +52,7 @@ fuzz: ## every fuzz target, for FUZZTIME (30s) each
 
 soak: ## the long tests, at random; SEED=n repeats a run
 	@echo "soak: SEED=$(SEED)" >&2
+	@[ -n "$(ARGS)" ] || UPGRADEGATE_SOAK=1 UPGRADEGATE_SOAK_SEED=$(SEED) go test -timeout 6h -run 'Histories|InEachPhase' ./lifecycle
 	@UPGRADEGATE_SOAK=1 UPGRADEGATE_SOAK_SEED=$(SEED) $(TEST_ENV) \
 		go test -race -count=1 -timeout 6h -p 1 -shuffle=$(SEED) $(ARGS) $(PKGS) \
 		|| { echo "soak: failed; make soak SEED=$(SEED) repeats it" >&2; exit 1; }

@@ -213,6 +213,21 @@ func stackHistories() []history {
 			opened a=1,b=1
 			wait 10m
 			opened a=1,b=1`},
+		{"promoted_content_comes_again_while_staging_becomes_another", chain(), `
+			push main a=0,b=2
+			wait 12m
+			deploy a=0,b=2 success
+			wait 1m
+			mr 1 a=1,b=3
+			a=1,b=3@a settling
+			a=1,b=3@b queued
+			push main a=0,b=2
+			wait 12m
+			staging b 3
+			a=0,b=2@a#2 queued|settling|checking
+			wait 30m
+			staging b 2
+			a=0,b=2@b#2 promoted|unlocked`},
 		{"promotion_of_both", two(), `
 			push main a=1,b=1
 			wait 6m

@@ -24,6 +24,7 @@ type model struct {
 	staging    map[string]stagingOf // by workspace
 	agreed     map[string]bool      // "workspace from>to" that a release manager agreed to
 	overridden map[string]time.Time // by content: until when
+	judged     map[string]bool      // plan files that a plan gate was asked about
 	applying   map[string]int
 	applied    map[string]bool // plan files
 }
@@ -41,7 +42,7 @@ func newModel(h *house) *model {
 	return &model{
 		stacks: h.stacks, now: h.clock.Now,
 		reviewed: map[string]bool{"base": true}, mainHeads: map[string]bool{}, production: map[string]string{}, staging: map[string]stagingOf{},
-		agreed: map[string]bool{}, overridden: map[string]time.Time{}, applying: map[string]int{}, applied: map[string]bool{},
+		agreed: map[string]bool{}, judged: map[string]bool{}, overridden: map[string]time.Time{}, applying: map[string]int{}, applied: map[string]bool{},
 	}
 }
 
@@ -65,6 +66,9 @@ func (m *model) begins(digest string, to plannedTo) {
 			m.breaks("S3", "a plan file was applied twice")
 		}
 		m.applied[digest] = true
+		if !m.judged[digest] {
+			m.breaks("S2", "what was applied to %s is not what was judged", to.workspace)
+		}
 		if !m.reviewed[to.content] && to.content != "" {
 			m.breaks("S13", "%q was applied to %s, and nobody had reviewed it", to.content, to.workspace)
 		}

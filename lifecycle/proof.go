@@ -62,7 +62,7 @@ func (l *Lifecycle) proveSibling(ctx context.Context, p *proof, other upgrade.Ru
 	switch {
 	case other.Phase == upgrade.PhasePromoted:
 		p.given.Runs[other.ID] = other.Rev
-		return nil // production has it already
+		return nil // production has it already; whether staging still does, proveTouched asks
 	case other.Phase.Opens():
 		err := l.proveRun(ctx, p, other)
 		if p.against != "" {
@@ -162,12 +162,12 @@ func (l *Lifecycle) stands(ctx context.Context, run upgrade.Run, c change) (caus
 	return upgrade.Worst(append(causes, earlier...)), expired, err
 }
 
-// proveTouched looks for stacks that the upgrade touches by now although it did not at intake: a base
-// or an apply has moved since. Each gets a run first.
+// proveTouched looks for stacks that the upgrade touches by now although it did not at intake, or not since
+// it was promoted: a base or an apply has moved. Each gets a run first.
 func (l *Lifecycle) proveTouched(ctx context.Context, p *proof, run upgrade.Run, newest map[upgrade.StackName]upgrade.Run) error {
 	var others []upgrade.Stack
 	for _, stack := range l.stacksOf(run.Project) {
-		if _, tested := newest[stack.Name]; !tested {
+		if other, tested := newest[stack.Name]; !tested || other.Phase == upgrade.PhasePromoted {
 			others = append(others, stack)
 		}
 	}

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/forge"
 )
@@ -17,10 +19,10 @@ import (
 func TestRandomHistories(t *testing.T) {
 	histories := 24
 	switch {
-	case soak():
-		histories = 2000
 	case raced:
 		histories = 3
+	case soak():
+		histories = 2000
 	}
 	t.Logf("seed %d: repeat with UPGRADEGATE_SOAK_SEED=%d", seed(), seed())
 	for i := range histories {
@@ -55,12 +57,24 @@ func newStroll(t *testing.T, rng *rand.Rand, stacks []upgrade.Stack) *stroll {
 	}
 	s.assumeBases()
 	s.model = newModel(s.house)
+	s.judges(s.model)
 	for _, stack := range stacks {
 		s.model.production[stack.Staging.Workspace] = part("base", stack.Dir)
 	}
 	s.terraform.set(func(f *fakeTerraform) { f.model = s.model })
 	s.gitlab.onPlay = s.model.opened
 	return s
+}
+
+// judges has the model told which plan files were judged: it is what the first plan gate is asked about.
+func (s *stroll) judges(m *model) {
+	guard := s.gates[0].Check
+	s.gates[0].Check = func(ctx context.Context, in gates.Input, rec *gates.Recorder) error {
+		m.do(func() { m.judged[in.Run.Plan.FileDigest] = true })
+		return guard(ctx, in, rec)
+	}
+	s.close() // the service has the gates of its start
+	s.open(s.stacks)
 }
 
 func (s *stroll) walk(steps int) {
@@ -97,6 +111,13 @@ func (s *stroll) look() {
 	s.model.do(func() { wrong = slices.Clone(s.model.wrong) })
 	attempts := map[string]int{}
 	for _, run := range s.runs() {
+		if run.Phase.Opens() && run.Phase != upgrade.PhasePromoted && run.Verdict != upgrade.VerdictOpen {
+			s.model.do(func() {
+				if !s.clock.Now().Before(s.model.overridden[s.gitlab.contentOf(run.Tree)]) {
+					wrong = append(wrong, fmt.Sprintf("S6: run %d is %s although its verdict is %s, and no two people said so", run.ID, run.Phase, run.Verdict))
+				}
+			})
+		}
 		attempts[fmt.Sprintf("%s@%s", s.gitlab.contentOf(run.Tree), run.Stack)]++
 	}
 	for name, n := range attempts {
@@ -347,6 +368,9 @@ func (s *stroll) askSomething() {
 		s.model.do(func() { s.model.overridden[content] = s.clock.Now().Add(upgrade.OverrideDefault) })
 	}
 	err := s.lifecycle.Ask(s.ctx, request)
+	if second && err != nil {
+		s.model.do(func() { delete(s.model.overridden, content) })
+	}
 	s.say("%s asks run %d (%s@%s, %s) to %s: %v", who, run.ID, content, run.Stack, run.Phase, kind, err)
 	s.rest()
 }
