@@ -216,12 +216,13 @@ func (s *script) checkRun(line string) {
 		s.fatalf("it is %s", phase)
 	}
 	told := upgrade.Tell(run)
-	said := told.Headline + "\n" + told.Next + "\n" + run.Reason + "\n" + strings.Join(run.Warnings, "\n")
+	var said strings.Builder
+	said.WriteString(told.Headline + "\n" + told.Next + "\n" + run.Reason + "\n" + strings.Join(run.Warnings, "\n"))
 	for _, cause := range run.Causes {
-		said += "\n" + cause.Message
+		said.WriteString("\n" + cause.Message)
 	}
-	if !strings.Contains(said, text) {
-		s.fatalf("it says %q", said)
+	if !strings.Contains(said.String(), text) {
+		s.fatalf("it says %q", said.String())
 	}
 	open := run.Verdict == upgrade.VerdictOpen
 	if found && open != (run.Phase.Opens() && run.Override == nil) {
