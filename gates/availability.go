@@ -69,18 +69,20 @@ type baseline struct {
 }
 
 func (a availability) before(ctx context.Context, _ Input, rec *Recorder) (memo string, err error) {
-	limited, cancel := context.WithTimeout(ctx, a.Baseline)
-	defer cancel()
-	w := a.watch()
-	if err := a.prober.Stream(limited, a.Path, a.Every, w.add); err != nil {
-		return "", fmt.Errorf("probe %s: %w", a.Path.URL, err)
+	w, sight, err := a.look(ctx)
+	for try := 1; err == nil; try++ {
+		a.record(rec, sight)
+		unwell := a.wellBefore(sight)
+		if unwell == nil {
+			break
+		}
+		if try == looks {
+			return "", unwell
+		}
+		rec.Logf("look %d of %d: %v", try, looks, unwell)
+		w, sight, err = a.look(ctx)
 	}
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
-	sight := w.sight()
-	a.record(rec, sight)
-	if err := a.wellBefore(sight); err != nil {
+	if err != nil {
 		return "", err
 	}
 	kept := baseline{At: w.began, Probes: sight.sent, P99: sight.p99}
@@ -93,6 +95,24 @@ func (a availability) before(ctx context.Context, _ Input, rec *Recorder) (memo 
 	}
 	rec.Passed("%s answered %s within %s before the apply, 99 %% of them within %s", a.Path.URL, counted(sight.sent-sight.failed, "probe"), length(a.Baseline), length(sight.p99))
 	return string(raw), nil
+}
+
+// looks is how often the site is looked at before an apply until it was well for a whole baseline: one
+// stumble of a busy machine is not a broken site.
+const looks = 3
+
+// look watches the site for one baseline.
+func (a availability) look(ctx context.Context) (*outageWatch, sight, error) {
+	limited, cancel := context.WithTimeout(ctx, a.Baseline)
+	defer cancel()
+	w := a.watch()
+	if err := a.prober.Stream(limited, a.Path, a.Every, w.add); err != nil {
+		return nil, sight{}, fmt.Errorf("probe %s: %w", a.Path.URL, err)
+	}
+	if ctx.Err() != nil {
+		return nil, sight{}, context.Cause(ctx)
+	}
+	return w, w.sight(), nil
 }
 
 // wellBefore returns why the site's health before the apply is no ground to judge on; nil if it is.

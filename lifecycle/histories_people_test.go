@@ -55,6 +55,13 @@ func peopleHistories() []history {
 			wait 1m
 			v1@edge stopped "Staging was touched"
 			shut v1`},
+		{"yes_holds_over_a_plan_made_again", nil, `
+			push staging v1!
+			stale
+			approve v1!@edge
+			wait 6m
+			v1!@edge unlocked
+			runs 1`},
 		{"yes_does_not_cover_another_change", nil, `
 			push staging v1!
 			approve v1!@edge

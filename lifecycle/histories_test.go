@@ -51,15 +51,20 @@ func TestHistories(t *testing.T) {
 	t.Logf("deliveries were reordered with UPGRADEGATE_SOAK_SEED=%d", seed())
 }
 
-// variants returns how a history is played: every way in the soak, else plainly and by turns one other.
+// variants returns how a history is played: every way in the soak, else plainly, and half of them by turns
+// in another way too.
 func variants(i int) []string {
 	switch {
-	case !mine(i, 10):
+	case !mine(i, 20):
 		return nil
 	case soak():
 		return []string{"", doubled, reordered}
 	}
-	return []string{"", []string{doubled, reordered}[(i+int(seed()))%2]}
+	turn := []string{"", doubled, "", reordered}[(i+int(seed()))%4]
+	if turn == "" || raced {
+		return []string{turn}
+	}
+	return []string{"", turn}
 }
 
 // mine reports whether the i-th of many is played: each without the race detector, else one of n.

@@ -66,6 +66,9 @@ func (m *model) begins(digest string, to plannedTo) {
 			m.breaks("S3", "a plan file was applied twice")
 		}
 		m.applied[digest] = true
+		s := m.staging[to.workspace]
+		s.content, s.ok, s.healthy = to.content, false, time.Time{} // until it has ended well
+		m.staging[to.workspace] = s
 		if !m.judged[digest] {
 			m.breaks("S2", "what was applied to %s is not what was judged", to.workspace)
 		}
@@ -95,6 +98,9 @@ func (m *model) ended(to plannedTo, ok bool) {
 		m.staging[to.workspace] = s
 	})
 }
+
+// lost is told when every apply that was going on was cut off.
+func (m *model) lost() { m.do(func() { clear(m.applying) }) }
 
 // saw is told of each answer of the gate that starts an instance.
 func (m *model) saw(workspace string, passed bool) {

@@ -24,7 +24,7 @@ import (
 //	same [PROJECT:]BRANCH CONTENT    another commit of the same content (squash, rebase, merge commit)
 //	delete|protect|unprotect BRANCH  rename PROJECT TO
 //	gate ok|no|unknown               hold|release [init|plan|gate], an apply unless it says so
-//	lose                             restart
+//	lose                             stale: the next plan is refused before its first change      restart
 //	stop|recheck|relock|approve|refuse|resolve|override RUN [PERSON]
 //	retry|rehearse RUN               base STACK CONTENT       deploy CONTENT STATUS
 //	again                            every delivery so far comes once more, days late
@@ -355,6 +355,7 @@ func acts() map[string]func(*script, []string) {
 		},
 		"lose":    func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.found, f.hold = "lost", nil }) },
 		"restart": func(s *script, _ []string) { s.flush(); s.rest(); s.close(); s.open(s.stacks); s.rest() },
+		"stale":   func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.refuse = 1 }) },
 		"deploy": func(s *script, args []string) {
 			s.flush()
 			s.gitlab.deploy(s.commits[contentOf(args[0])], args[1])

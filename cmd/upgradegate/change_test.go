@@ -55,7 +55,7 @@ func (h *house) attemptAfter(run client.Run, phases ...upgrade.Phase) client.Run
 // gate passes, and still production stays shut, for what the first run did.
 func TestS12RetryWithEmptyPlan(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, setup{watched: true})
+	h := newHouse(t, setup{watched: true, settled: true})
 	h.serve()
 	first := h.interrupted(func() upgrade.Commit { return h.push("1") })
 	h.act(first.ID, client.Act{Name: "retry", Reason: "the site is well again"})
@@ -108,7 +108,7 @@ func (h *house) sizes() []string {
 // to what production has first, in AWS itself, and then forth; it passes and goes to production.
 func TestS12Rehearse(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, setup{provider: true, watched: true})
+	h := newHouse(t, setup{provider: true, watched: true, settled: true})
 	h.serve()
 	base := h.pushFiles("four servers", h.sizedGroup(4))
 	h.runIs(base, upgrade.PhaseUnlocked)

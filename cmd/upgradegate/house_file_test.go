@@ -37,6 +37,9 @@ func (h *house) writeFile(binary string) {
 	if h.guarded {
 		gateList += "  - {name: guard, kind: destroy-guard, environments: [staging], types: [terraform_data]}\n"
 	}
+	if !h.settled { // it plans once more in each run, which takes a second
+		gateList += "  - {name: settled, kind: settled, environments: [staging], skip: {reason: not what is tested here, until: 2100-01-01}}\n"
+	}
 	check(h, os.MkdirAll(h.path("state"), 0o755))
 	h.secrets = map[string]string{
 		"T_HUGO": hugoToken, "T_RENE": reneToken, "T_PRIYA": priyaToken, "T_GITLAB": h.bot.Token.Reveal(), "T_HOOK": hookToken, "T_EXTERNAL": externalID,
