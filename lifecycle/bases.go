@@ -86,3 +86,53 @@ func (l *Lifecycle) deployedBase(ctx context.Context, project forge.Project, sta
 	base.Tree, base.Commit, base.Assumed, base.By, base.Reason, base.At = tree, deployment.Commit, false, "", "", deployment.UpdatedAt
 	return base, true, nil
 }
+
+// base returns what production of the stack has. When it is not known it is assumed, and the assumption is
+// kept with the step.
+func (l *Lifecycle) base(ctx context.Context, a arrival, stack upgrade.Stack, step *upgrade.Step) (upgrade.Base, error) {
+	base, known, err := l.Store.Base(ctx, stack.Name)
+	if err != nil || known {
+		return base, err
+	}
+	base, err = l.assume(ctx, a.project, stack)
+	if err == nil && base.Tree != "" {
+		step.Bases = append(step.Bases, base)
+	}
+	return base, err
+}
+
+// assume says what production of a stack has as far as GitLab knows: the last successful deployment, else
+// the production branch's head. Without either the tree is empty.
+func (l *Lifecycle) assume(ctx context.Context, project forge.Project, stack upgrade.Stack) (upgrade.Base, error) {
+	base := upgrade.Base{Stack: stack.Name, Assumed: true, At: l.Clock.Now()}
+	if stack.Production.Environment != "" {
+		deployments, err := l.Forge.Deployments(ctx, project.ID, stack.Production.Environment, 20)
+		if err != nil && upgrade.CodeOf(err) != upgrade.CodeNotFound {
+			return base, fmt.Errorf("read deployments to %s: %w", stack.Production.Environment, err)
+		}
+		for _, deployment := range deployments {
+			if deployment.Status == "success" {
+				base.Commit = deployment.Commit
+				break
+			}
+		}
+	}
+	if base.Commit == "" {
+		branch, err := l.Forge.Branch(ctx, project.ID, stack.Production.Branch)
+		if err != nil && upgrade.CodeOf(err) == upgrade.CodeNotFound {
+			return base, nil // no production branch yet: nothing to assume, so everything is touched
+		}
+		if err != nil {
+			return base, fmt.Errorf("read branch %s: %w", stack.Production.Branch, err)
+		}
+		base.Commit = branch.Commit
+	}
+	if err := l.Git.Ensure(ctx, project, base.Commit); err != nil {
+		return base, fmt.Errorf("fetch %s: %w", base.Commit.Short(), err)
+	}
+	var err error
+	if base.Tree, err = l.Git.Tree(ctx, project, base.Commit); err != nil {
+		return base, fmt.Errorf("read the tree of %s: %w", base.Commit.Short(), err)
+	}
+	return base, nil
+}
