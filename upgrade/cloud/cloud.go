@@ -18,6 +18,8 @@ type Group struct {
 	Template             Template // of the group or of its mixed-instances policy
 	InstanceType         string   // that the first override asks for; empty: the template's
 	Mixed                bool
+	Overrides            []Override // of the mixed-instances policy
+	Suspended            []string   // processes that are suspended, such as Launch
 	Min, Max, Desired    int
 	Subnets              []string
 	Zones                []string
