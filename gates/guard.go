@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
@@ -18,6 +19,20 @@ import (
 type GuardSettings struct {
 	Types []string // empty: GuardedTypes
 	Also  []string // on top of Types
+	// Addresses are globs over addresses of resources that are guarded whatever their type.
+	Addresses []string
+	// Refuse are globs over types or addresses of which nothing may be destroyed or replaced at all: nobody
+	// is asked for a yes.
+	Refuse []string
+	// Allow is what may be destroyed without a yes.
+	Allow []Allowance
+}
+
+// Allowance lets resources be destroyed or replaced until a day, for a reason.
+type Allowance struct {
+	Match  string // glob over types or addresses
+	Reason string
+	Until  time.Time
 }
 
 // GuardedTypes lists the types whose destruction people have regretted: grants, keys and their policies,

@@ -20,6 +20,8 @@ type Kind struct {
 // Names of the kinds.
 const (
 	KindGuard   = "destroy-guard"
+	KindOwner   = "ownership"
+	KindGrants  = "kms-grants"
 	KindOutage  = "availability"
 	KindSettled = "settled"
 	KindLaunch  = "instance-launch"
@@ -60,6 +62,8 @@ func KindOf(name string) (Kind, bool) {
 type Deps struct {
 	Clock  upgrade.Clock
 	Cloud  func(upgrade.EnvName) (Cloud, error)
+	Keys   func(upgrade.EnvName) (Keys, error)
+	States States // nil: no state is known
 	Prober Prober
 }
 
@@ -74,6 +78,8 @@ type Settings interface {
 var (
 	_ Settings = OutageSettings{}
 	_ Settings = GuardSettings{}
+	_ Settings = OwnerSettings{}
+	_ Settings = GrantsSettings{}
 	_ Settings = LaunchSettings{}
 	_ Settings = SettledSettings{}
 	_ Settings = VarnishSettings{}

@@ -38,7 +38,21 @@ type LaunchSettings struct {
 	Group         string        // name of the Auto Scaling group whose launch is tried
 	HealthyWithin time.Duration // default 5 min
 	StatusChecks  bool          // wait for EC2's system and instance checks too
+	EachZone      bool          // one subnet after another, instead of wherever AWS likes
+	Method        LaunchMethod  // default MethodTrial
+	Cluster       string        // ECS cluster in which the instance must register; "": none
+	SSM           bool          // the instance must answer AWS Systems Manager
+	Console       string        // text that must stand in the instance's console output; "": none
 }
+
+// LaunchMethod is how an instance is launched.
+type LaunchMethod string
+
+// The methods.
+const (
+	MethodTrial    LaunchMethod = "temporary-group" // a group of its own, from the same template and by the same role
+	MethodScaleOut LaunchMethod = "scale-out"       // one more in the real group, and gone again; for staging
+)
 
 // The tags by which everything that the gate creates can be found again (S4).
 const (
