@@ -92,3 +92,24 @@ type Override struct {
 	InstanceType string
 	Template     *Template // nil: the policy's own
 }
+
+// Volume is an EBS volume of an instance.
+type Volume struct {
+	ID         string
+	Device     string // such as "/dev/xvda"
+	SnapshotID string // that it was made from; empty: none
+	State      string // creating, available, in-use, deleting, deleted, error
+	Attachment string // attaching, attached, busy, detaching, detached
+	Encrypted  bool
+	KeyID      string // ARN of the key; empty if not encrypted
+}
+
+// Added is one instance more that a gate asked of a real group, as the group's own tag tells it: AddOne
+// writes the tag first, TakeOne removes it last.
+type Added struct {
+	Group      string
+	Run        string    // value of gate:run; empty when the tag cannot be read
+	Expires    time.Time // after it the reaper may take the instance back; zero when the tag cannot be read
+	Desired    int       // capacity before
+	InstanceID string    // the first that was launched since and is not about to go; empty: none
+}
