@@ -31,6 +31,7 @@ func (r *reader) check(raw *rawFile) *Config {
 	r.checkPaths(raw, cfg)
 	cfg.Environments = r.checkEnvironments(raw.environments)
 	cfg.Stacks = r.checkStacks(raw)
+	cfg.States = r.checkStates(raw.states)
 	cfg.Gates = r.checkGates(raw)
 	r.checkTouched(raw, cfg)
 	cfg.Secrets = r.secrets

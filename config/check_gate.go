@@ -90,7 +90,13 @@ func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at st
 	switch g.kind {
 	case gates.KindGuard:
 		r.checkStagingOnly(g, at)
-		return gates.GuardSettings{Types: g.guard.types, Also: g.guard.also}
+		return r.checkGuard(g, at)
+	case gates.KindOwner:
+		r.checkStagingOnly(g, at)
+		return gates.OwnerSettings{MaxAge: g.owner.maxAge}
+	case gates.KindGrants:
+		r.checkReachesAWS(raw, g, at)
+		return gates.GrantsSettings{Group: g.grants.group}
 	case gates.KindOutage:
 		return r.checkOutage(raw, g, gate, at)
 	case gates.KindSettled:
@@ -107,6 +113,33 @@ func (r *reader) checkLaunch(raw *rawFile, g *rawGate, gate *gates.Gate, at stri
 		r.problem(under(at, "healthy_within"), "set deadline to more, or this to less",
 			"%s leaves no time within the deadline of %s", span(within), span(gate.Deadline))
 	}
+	r.checkReachesAWS(raw, g, at)
+	r.checkMethod(g, at)
+	return gates.LaunchSettings{
+		Group: g.launch.group, HealthyWithin: g.launch.healthyWithin, StatusChecks: g.launch.statusChecks,
+		EachZone: g.launch.eachZone, Method: g.launch.method, Cluster: g.launch.cluster, SSM: g.launch.ssm, Console: g.launch.console,
+	}
+}
+
+// checkMethod refuses to scale out anything but staging (S10), and what the method cannot do.
+func (r *reader) checkMethod(g *rawGate, at string) {
+	if g.launch.method != gates.MethodScaleOut {
+		return
+	}
+	for i, env := range g.environments {
+		if below := nth(under(at, "environments"), i); env != staging && env != "" && !r.broken(below) {
+			r.problem(below, "write environments: [staging], or method: "+string(gates.MethodTrial),
+				"method %s changes the real group, which is for staging alone, not for %s", g.launch.method, env)
+		}
+	}
+	if g.launch.eachZone {
+		r.problem(under(at, "each_zone"), "leave it out, or write method: "+string(gates.MethodTrial),
+			"method %s cannot choose the zone: the real group does", g.launch.method)
+	}
+}
+
+// checkReachesAWS refuses environments of which gates do not reach the AWS.
+func (r *reader) checkReachesAWS(raw *rawFile, g *rawGate, at string) {
 	for i, name := range g.environments {
 		for _, env := range raw.environments {
 			if env.key == string(name) && env.value.aws == nil && !r.has(under(under("environments", env.key), "aws")) {
@@ -114,7 +147,21 @@ func (r *reader) checkLaunch(raw *rawFile, g *rawGate, gate *gates.Gate, at stri
 			}
 		}
 	}
-	return gates.LaunchSettings{Group: g.launch.group, HealthyWithin: g.launch.healthyWithin, StatusChecks: g.launch.statusChecks}
+}
+
+func (r *reader) checkGuard(g *rawGate, at string) gates.GuardSettings {
+	r.checkStagingOnly(g, at)
+	settings := gates.GuardSettings{Types: g.guard.types, Also: g.guard.also, Addresses: g.guard.addresses, Refuse: g.guard.refuse}
+	seen := map[string]string{}
+	for i, one := range g.guard.allow {
+		below := under(nth(under(at, "allow"), i), "match")
+		r.uniqueName(seen, one.match, below, quoted(one.match)+" is allowed already", "keep one of the two")
+		if slices.Contains(g.guard.refuse, one.match) && one.match != "" {
+			r.problem(below, "take it out of one of the two", "%s is under refuse too, so it can never be allowed", quoted(one.match))
+		}
+		settings.Allow = append(settings.Allow, gates.Allowance{Match: one.match, Reason: one.reason, Until: one.until})
+	}
+	return settings
 }
 
 // checkStagingOnly refuses to ask about another environment what is asked of the plan and the state of

@@ -18,7 +18,8 @@ type Config struct {
 	Network      []Allow // what probes may reach beyond public addresses
 	Environments []Environment
 	Stacks       []upgrade.Stack
-	Gates        []Gate // in file order, one for each environment that a gate lists; then those that need not be written
+	States       []State // of other Terraforms, in file order
+	Gates        []Gate  // in file order, one for each environment that a gate lists; then those that need not be written
 	Retention    Retention
 
 	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may
@@ -80,6 +81,16 @@ type AWS struct {
 	Endpoint   string         // of something that speaks as AWS does, https or on loopback; empty: AWS
 	AccessKey  upgrade.Secret // whose role assumes RoleARN; empty: found as AWS's own tools find it
 	SecretKey  upgrade.Secret // set if and only if AccessKey is
+}
+
+// State is a Terraform state that is nobody's here: what it owns, a plan must not destroy. It is only
+// ever read, as `terraform state pull` reads it.
+type State struct {
+	Name      upgrade.StateName         // without a slash: those with one are states of stacks
+	Backend   string                    // one of Terraform's, such as s3
+	Config    map[string]string         // of the backend, as -backend-config takes it; without secrets
+	Workspace string                    // empty: the one named default
+	Env       map[string]upgrade.Secret // for Terraform's environment: the credentials
 }
 
 // Gate is one gate in one environment. Its parts are nil: Settings binds them once their systems exist.

@@ -20,7 +20,7 @@ func environ() map[string]string {
 	return map[string]string{
 		"HUGO_TOKEN": "hugo-" + mark, "ANNA_TOKEN": "anna-" + mark, "PIPELINE_TOKEN": "pipeline-" + mark,
 		"GITLAB_TOKEN": "glpat-" + mark, "HOOK_SECRET": "hook-" + mark, "EXTERNAL_ID": "external-" + mark,
-		"ACCESS_KEY": "AKIA" + mark, "SECRET_KEY": "aws-" + mark, "DB_PASSWORD": "db-" + mark, "BYPASS": "bypass-" + mark,
+		"ACCESS_KEY": "AKIA" + mark, "SECRET_KEY": "aws-" + mark, "DB_PASSWORD": "db-" + mark, "STATE_PASSWORD": "state-" + mark, "BYPASS": "bypass-" + mark,
 		"SIGNING": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "SIGNING_PLAIN": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 		"SIGNING_SHORT": "whsec_c2hvcnQ=", "SIGNING_WRONG": "whsec_" + mark + "!",
 		"SHORT": "kUrZ-15-zeichen", "EMPTY": "", "BLANK": "   ", "SPACED": " spaced-" + mark, "LINES": "two\n" + mark, "NUL": "nul\x00" + mark,
@@ -110,7 +110,7 @@ func TestSecretsAreListed(t *testing.T) {
 		listed[secret.Reveal()] = true
 	}
 	env := environ()
-	for _, name := range []string{"PIPELINE_TOKEN", "GITLAB_TOKEN", "HOOK_SECRET", "EXTERNAL_ID", "ACCESS_KEY", "SECRET_KEY", "DB_PASSWORD", "BYPASS"} {
+	for _, name := range []string{"PIPELINE_TOKEN", "GITLAB_TOKEN", "HOOK_SECRET", "EXTERNAL_ID", "ACCESS_KEY", "SECRET_KEY", "DB_PASSWORD", "STATE_PASSWORD", "BYPASS"} {
 		if !listed[env[name]] {
 			t.Errorf("%s is not among the secrets", name)
 		}

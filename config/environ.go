@@ -30,7 +30,7 @@ func envNameShape() shape[string] {
 				if s == "TF_WORKSPACE" {
 					hint = "set workspace instead"
 				}
-				return "this variable is not a stack's to set", hint
+				return "this variable is the service's alone to set", hint
 			}
 		}
 		return "", ""
@@ -57,13 +57,13 @@ func envValue() shape[upgrade.Secret] {
 	}}
 }
 
-// backendValue is a setting of a backend. Secrets among them would end up in plan files.
-func backendValue() shape[string] {
+// backendValue is a setting of a backend. Secrets among them would end up in the files named.
+func backendValue(files string) shape[string] {
 	plain := word[string]()
 	read := plain.read
 	plain.read = func(r *reader, at string, n ast.Node, into *string) {
 		if key := lastKey(at); secretName.MatchString(key) || slices.Contains([]string{"access_key", "conn_str", "credentials"}, key) {
-			r.problem(at, "give it to Terraform by a variable under env", "a secret here would end up in plan files")
+			r.problem(at, "give it to Terraform by a variable under env", "a secret here would end up in %s", files)
 			return
 		}
 		read(r, at, n, into)

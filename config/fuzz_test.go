@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/upgradegate/upgradegate/config"
+	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -79,7 +80,15 @@ func checkSafe(t *testing.T, cfg *config.Config) {
 	for _, stack := range cfg.Stacks {
 		checkSafeStack(t, cfg, stack)
 	}
+	for _, state := range cfg.States {
+		if state.Name == "" || strings.Contains(string(state.Name), "/") || state.Backend == "" || state.Env["TF_WORKSPACE"].Set() {
+			t.Errorf("state %+v", state)
+		}
+	}
 	for _, gate := range cfg.Gates {
+		if settings, ok := gate.Settings.(gates.LaunchSettings); ok && settings.Method == gates.MethodScaleOut && gate.Environment != "staging" {
+			t.Errorf("gate %s scales %s out", gate.Name, gate.Environment)
+		}
 		known := func(env config.Environment) bool { return env.Name == gate.Environment }
 		if gate.Settings == nil || gate.Settings.Kind() != gate.Kind || gate.Deadline <= 0 || gate.Stage == "" || !slices.ContainsFunc(cfg.Environments, known) {
 			t.Errorf("gate %+v", gate)

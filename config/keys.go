@@ -17,6 +17,7 @@ func table() shape[rawFile] {
 		optional("network", "What probes may reach.", networkShape(), func(f *rawFile) *struct{ allow []Allow } { return &f.network }),
 		required("environments", "The environments, staging and production among them, and how gates reach their AWS.", dictionary(name[string]("an environment"), environmentShape(), 1), func(f *rawFile) *[]pair[rawEnvironment] { return &f.environments }),
 		required("stacks", "Root modules of Terraform, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
+		optional("states", "States of other Terraforms that may own the same things.", list(stateShape(), 0), func(f *rawFile) *[]rawState { return &f.states }),
 		required("gates", "Tests that may say no.", list(gateShape(), 1), func(f *rawFile) *[]rawGate { return &f.gates }),
 		optional("retention", "How long what came in is kept.", retentionShape(), func(f *rawFile) *Retention { return &f.retention }),
 	)

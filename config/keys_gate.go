@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -18,15 +19,19 @@ const (
 	longestGood     = 30 * 24 * time.Hour
 	longestDeadline = 24 * time.Hour
 	longestHealthy  = 2 * time.Hour // as long as a launch hook is held: gates/launch.go
+
+	defaultAge  = time.Hour
+	shortestAge = 5 * time.Minute // a reading is not taken anew before that
+	longestAge  = 7 * 24 * time.Hour
 )
 
 // gateForms lists the keys of each kind of gate besides those that all have. A kind without an entry
 // here cannot be configured yet.
 func gateForms() []variant[rawGate] {
 	return []variant[rawGate]{
-		{word: gates.KindGuard, fields: []field[rawGate]{
-			optional("types", "Types of resources under guard, globs such as aws_kms_*, instead of those that are built in.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.types }),
-			optional("also", "Types of resources under guard on top of the others, globs.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.also }),
+		{word: gates.KindGuard, fields: guardFields()},
+		{word: gates.KindOwner, fields: []field[rawGate]{
+			lasting("max_age", "How old what is known of a state may be that could hold the same thing.", shortestAge, longestAge, defaultAge, func(g *rawGate) *time.Duration { return &g.owner.maxAge }),
 		}},
 		{word: gates.KindOutage, fields: []field[rawGate]{
 			required("path", "What is probed: the name of a varnish gate, whose first path it is, or a path of its own.", nameOrPath(), func(g *rawGate) *rawTarget { return &g.outage.target }),
@@ -35,11 +40,10 @@ func gateForms() []variant[rawGate] {
 			lasting("baseline", "How long the site is watched before an apply, in which it must be well.", 200*time.Millisecond, 5*time.Minute, gates.DefaultBaseline, func(g *rawGate) *time.Duration { return &g.outage.baseline }),
 		}},
 		{word: gates.KindSettled},
-		{word: gates.KindLaunch, fields: []field[rawGate]{
-			required("asg", "The Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
-			lasting("healthy_within", "How long the instance may take until it is healthy.", 30*time.Second, longestHealthy, defaultHealthy, func(g *rawGate) *time.Duration { return &g.launch.healthyWithin }),
-			defaulted("status_checks", "Wait for EC2's own status checks too.", flag(), false, func(g *rawGate) *bool { return &g.launch.statusChecks }),
+		{word: gates.KindGrants, fields: []field[rawGate]{
+			required("asg", "The Auto Scaling group whose role must be able to use the keys of what it launches.", word[string](groupRule), func(g *rawGate) *string { return &g.grants.group }),
 		}},
+		{word: gates.KindLaunch, fields: launchFields()},
 		{word: gates.KindVarnish, fields: []field[rawGate]{
 			required("paths", "What is asked, layer by layer.", list(pathShape(), 1), func(g *rawGate) *[]rawPath { return &g.varnish.paths }),
 			defaulted("tries", "How often a path is tried before a broken layer counts.", number[int](1, 10), defaultTries, func(g *rawGate) *int { return &g.varnish.tries }),
@@ -58,9 +62,41 @@ func builtKinds() []string {
 	return kinds
 }
 
-// laterKinds lists the kinds that are designed: product.md §6.
+// laterKinds lists the kinds that are designed and do not exist yet.
 func laterKinds() []string {
-	return []string{"ownership", "kms-grants", "http", "command"}
+	return slices.DeleteFunc([]string{gates.KindOwner, gates.KindGrants, "http", "command"}, func(name string) bool {
+		_, exists := gates.KindOf(name)
+		return exists
+	})
+}
+
+func guardFields() []field[rawGate] {
+	allowance := object(
+		required("match", "Glob over types or addresses of resources.", resourceGlob(), func(a *rawAllowance) *string { return &a.match }),
+		required("reason", "Why they may be destroyed without a yes.", word[string](), func(a *rawAllowance) *string { return &a.reason }),
+		required("until", "Day from whose beginning (UTC) they are under guard again.", date(), func(a *rawAllowance) *time.Time { return &a.until }),
+	)
+	return []field[rawGate]{
+		optional("types", "Types of resources under guard, globs such as aws_kms_*, instead of those that are built in.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.types }),
+		optional("also", "Types of resources under guard on top of the others, globs.", set(typeGlob(), 1), func(g *rawGate) *[]string { return &g.guard.also }),
+		optional("addresses", "Addresses of resources under guard whatever their type, globs such as module.network.*.", set(addressGlob(), 1), func(g *rawGate) *[]string { return &g.guard.addresses }),
+		optional("refuse", "Globs over types or addresses of which nothing may be destroyed: nobody is asked for a yes.", set(resourceGlob(), 1), func(g *rawGate) *[]string { return &g.guard.refuse }),
+		optional("allow", "What may be destroyed without a yes, why, and until when.", list(allowance, 1), func(g *rawGate) *[]rawAllowance { return &g.guard.allow }),
+	}
+}
+
+func launchFields() []field[rawGate] {
+	methods := []gates.LaunchMethod{gates.MethodTrial, gates.MethodScaleOut}
+	return []field[rawGate]{
+		required("asg", "The Auto Scaling group through whose launch template an instance is started.", word[string](groupRule), func(g *rawGate) *string { return &g.launch.group }),
+		lasting("healthy_within", "How long an instance may take until it is healthy.", 30*time.Second, longestHealthy, defaultHealthy, func(g *rawGate) *time.Duration { return &g.launch.healthyWithin }),
+		defaulted("status_checks", "Wait for EC2's own status checks too.", flag(), false, func(g *rawGate) *bool { return &g.launch.statusChecks }),
+		defaulted("each_zone", "Start one instance in each subnet of the group, one after another, instead of one wherever AWS likes.", flag(), false, func(g *rawGate) *bool { return &g.launch.eachZone }),
+		defaulted("method", "Through what the instance is started: temporary-group is a group of its own that is like the real one; scale-out asks the real group for one more, on staging alone.", choice("method", methods, nil), gates.MethodTrial, func(g *rawGate) *gates.LaunchMethod { return &g.launch.method }),
+		optional("cluster", "ECS cluster, by name or ARN, in which the instance must register.", word[string](clusterRule), func(g *rawGate) *string { return &g.launch.cluster }),
+		defaulted("ssm", "The instance must answer AWS Systems Manager.", flag(), false, func(g *rawGate) *bool { return &g.launch.ssm }),
+		optional("console", "Text that must stand in the instance's console output.", word[string](), func(g *rawGate) *string { return &g.launch.console }),
+	}
 }
 
 func gateShape() shape[rawGate] {

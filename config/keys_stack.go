@@ -39,14 +39,16 @@ func triggerShape() shape[rawTrigger] {
 
 // siteFields are the keys that staging and production share.
 func siteFields[S any](site func(*S) *rawSite) []field[S] {
-	workspace := pattern[string](`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "cannot be the name of a workspace", "use letters, digits, dot, dash and underscore", atMost(90, ""))
-	setting := pattern[string](`^[A-Za-z_][A-Za-z0-9_.-]*$`, "is not a setting of a backend", "")
 	return []field[S]{
-		optional("workspace", "Terraform workspace; default: the one named default.", workspace, func(s *S) *string { return &site(s).workspace }),
+		optional("workspace", "Terraform workspace; default: the one named default.", workspaceName(), func(s *S) *string { return &site(s).workspace }),
 		optional("var_files", "Files of variables, relative to dir, in order.", list(word[string](insideRule), 0), func(s *S) *[]string { return &site(s).varFiles }),
-		optional("backend_config", "Settings of the backend, as -backend-config takes them; secrets go into env.", dictionary(setting, backendValue(), 0), func(s *S) *[]pair[string] { return &site(s).backendConfig }),
+		optional("backend_config", "Settings of the backend, as -backend-config takes them; secrets go into env.", dictionary(backendSetting(), backendValue("plan files"), 0), func(s *S) *[]pair[string] { return &site(s).backendConfig }),
 		optional("env", "Variables for Terraform's environment; secrets by reference.", dictionary(envNameShape(), envValue(), 0), func(s *S) *[]pair[upgrade.Secret] { return &site(s).env }),
 	}
+}
+
+func workspaceName() shape[string] {
+	return pattern[string](`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`, "cannot be the name of a workspace", "use letters, digits, dot, dash and underscore", atMost(90, ""))
 }
 
 func stagingFields() []field[rawSite] {

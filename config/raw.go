@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -17,6 +18,7 @@ type rawFile struct {
 	network      struct{ allow []Allow }
 	environments []pair[rawEnvironment]
 	stacks       []rawStack
+	states       []rawState
 	gates        []rawGate
 	retention    Retention
 }
@@ -52,6 +54,15 @@ type rawStack struct {
 	staging    rawSite
 	production rawProduction
 	holds      []upgrade.Hold
+}
+
+// rawState is a state of somebody else's Terraform.
+type rawState struct {
+	name      upgrade.StateName
+	backend   string
+	config    []pair[string]
+	workspace string
+	env       []pair[upgrade.Secret]
 }
 
 type rawTrigger struct {
@@ -91,6 +102,8 @@ type rawGate struct {
 	deadline     *time.Duration
 	skip         *rawSkip
 	guard        rawGuard
+	owner        rawOwner
+	grants       rawGrants
 	outage       rawOutage
 	launch       rawLaunch
 	varnish      rawVarnish
@@ -101,7 +114,20 @@ type rawSkip struct {
 	until  time.Time
 }
 
-type rawGuard struct{ types, also []string }
+type rawGuard struct {
+	types, also, addresses, refuse []string
+	allow                          []rawAllowance
+}
+
+type rawAllowance struct {
+	match  string
+	reason string
+	until  time.Time
+}
+
+type rawOwner struct{ maxAge time.Duration }
+
+type rawGrants struct{ group string }
 
 type rawOutage struct {
 	target   rawTarget
@@ -122,6 +148,11 @@ type rawLaunch struct {
 	group         string
 	healthyWithin time.Duration
 	statusChecks  bool
+	eachZone      bool
+	method        gates.LaunchMethod
+	cluster       string
+	ssm           bool
+	console       string
 }
 
 type rawVarnish struct {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // personRule is for names that stand in the journal beside what was done "by rule".
@@ -112,6 +114,48 @@ func typeGlob() shape[string] {
 		}
 		return "", ""
 	})
+}
+
+// addressGlob is the address of a resource, or a glob over addresses. Keys of for_each may hold
+// anything, white space too.
+func addressGlob() shape[string] {
+	return word[string](func(s string) (string, string) {
+		if !strings.Contains(s, ".") || strings.HasPrefix(s, ".") || strings.HasPrefix(s, "[") {
+			return quoted(s) + " is not the address of a resource", "write it as in module.kms.aws_kms_grant.* or aws_db_instance.main"
+		}
+		return "", ""
+	})
+}
+
+// resourceGlob is a glob over types, or, with a dot in it, over addresses.
+func resourceGlob() shape[string] {
+	types, addresses := typeGlob(), addressGlob()
+	return shape[string]{
+		schema: schema{Type: "string", MinLength: 1, MaxLength: maxText},
+		read: func(r *reader, at string, n ast.Node, into *string) {
+			if value, ok := text(n); ok && strings.Contains(value, ".") {
+				addresses.read(r, at, n, into)
+				return
+			}
+			types.read(r, at, n, into)
+		},
+	}
+}
+
+// clusterRule is for names and ARNs of ECS clusters:
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html.
+func clusterRule(s string) (wrong, hint string) {
+	name := s
+	if _, after, arn := strings.Cut(s, ":cluster/"); arn && strings.HasPrefix(s, "arn:aws") {
+		name = after
+	}
+	odd := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	}
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, odd) {
+		return quoted(s) + " cannot be the name of an ECS cluster", "give its name or its ARN"
+	}
+	return "", ""
 }
 
 // groupRule is for names of Auto Scaling groups.

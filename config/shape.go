@@ -129,7 +129,7 @@ func unknownKey(at, key string, s schema) string {
 
 // notBuilt lists keys that are designed and will come.
 func notBuilt() []string {
-	return []string{"states", "freezes", "retention.logs", "gitlab.webhook.status_check_secret"}
+	return []string{"freezes", "retention.logs", "gitlab.webhook.status_check_secret"}
 }
 
 // variant is one of several forms of an object, chosen by the word at one of its keys.

@@ -10,7 +10,7 @@ import (
 // always are the gates that exist for every stack without being written, each by the name of its kind.
 // A written gate of the kind takes the place of ours for the stacks that it applies to.
 func always() []gates.Settings {
-	return []gates.Settings{gates.GuardSettings{}, gates.SettledSettings{}}
+	return []gates.Settings{gates.GuardSettings{}, gates.OwnerSettings{MaxAge: defaultAge}, gates.SettledSettings{}}
 }
 
 // unwritten returns the gates that stacks have without the file saying so.
