@@ -79,8 +79,8 @@ type Check func(ctx context.Context, in Input, rec *Recorder) error
 
 // failure is a "no": the thing is wrong, and we are sure.
 type failure struct {
-	msg, brief string
-	agreeable  bool
+	msg, brief, hint string
+	agreeable        bool
 }
 
 func (f *failure) Error() string { return f.msg }
@@ -101,6 +101,18 @@ func FailBrief(brief, format string, args ...any) error {
 // change instead of being blocked, unless something else stands against it too.
 func AskYes(brief, format string, args ...any) error {
 	return &failure{msg: fmt.Sprintf(format, args...), brief: brief, agreeable: true}
+}
+
+// Advise adds to an error that says no what to do about it, in one sentence: the run says so as its next
+// step. Other errors have hints of their own and stay as they are.
+func Advise(no error, format string, args ...any) error {
+	var f *failure
+	if !errors.As(no, &f) {
+		return no
+	}
+	advised := *f
+	advised.hint = fmt.Sprintf(format, args...)
+	return &advised
 }
 
 // Failed reports whether err says no, as opposed to "could not tell".

@@ -172,9 +172,10 @@ func (r Runner) decide(ctx context.Context, result *upgrade.Result, passed strin
 	case errors.As(err, &no):
 		result.Outcome = upgrade.OutcomeFailed
 		result.Message, result.Brief, result.Agreeable = r.masked(no.msg), r.masked(no.brief), no.agreeable
+		result.Hint = r.masked(no.hint)
 	default:
 		result.Outcome = upgrade.OutcomeUnknown
-		result.Message = r.masked(upgrade.Public(err))
+		result.Message, result.Hint = r.masked(upgrade.Public(err)), r.masked(upgrade.HintOf(err))
 		if errors.Is(context.Cause(ctx), errDeadline) {
 			result.Message = fmt.Sprintf("no answer within %s: %s", result.Took.Round(time.Second), result.Message)
 		}

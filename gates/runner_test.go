@@ -134,13 +134,34 @@ func TestS9Masked(t *testing.T) {
 		rec.Quote("site", "the token is hunter2", noon())
 		rec.Logf("sent %s", "hunter2")
 		rec.Warnf("hunter2 leaked")
-		return gates.FailBrief("hunter2", "got %s back", "hunter2")
+		return gates.Advise(gates.FailBrief("hunter2", "got %s back", "hunter2"), "change %s", "hunter2")
 	}))
 	if text := strings.Join([]string{
-		got.Message, got.Brief, got.Warnings[0], got.Evidence.Facts[0].Value, got.Evidence.Tables[0].Rows[0][0],
+		got.Message, got.Brief, got.Hint, got.Warnings[0], got.Evidence.Facts[0].Value, got.Evidence.Tables[0].Rows[0][0],
 		got.Evidence.Quotes[0].Text, got.Evidence.Log[0].Text,
 	}, "\n"); strings.Contains(text, "hunter2") {
 		t.Errorf("the secret is in the result:\n%s", text)
+	}
+}
+
+// TestHint: what to do about a no comes through to the run's next step, and so does that of not knowing.
+func TestHint(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"no", gates.Advise(gates.AskYes("brief", "it is gone"), "bring it back with %s", "create-grant"), "bring it back with create-grant"},
+		{"could_not_tell", gates.Advise(&upgrade.Error{Code: upgrade.CodeForbidden, Msg: "not allowed", Hint: "allow it"}, "never said"), "allow it"},
+		{"bare_no", gates.Failf("no"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := ask(t, gate(func(context.Context, gates.Input, *gates.Recorder) error { return test.err }))
+			got.Required = true
+			if causes := upgrade.Against([]upgrade.Result{got}); len(causes) != 1 || causes[0].Hint != test.want {
+				t.Errorf("causes %+v, want the hint %q", causes, test.want)
+			}
+		})
 	}
 }
 

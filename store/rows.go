@@ -68,6 +68,7 @@ type resultDoc struct {
 	Early       bool          `json:"early,omitempty"`
 	Message     string        `json:"message,omitempty"`
 	Brief       string        `json:"brief,omitempty"`
+	Hint        string        `json:"hint,omitempty"`
 	Warnings    []string      `json:"warnings,omitempty"`
 	StartedAt   time.Time     `json:"started_at,omitzero"`
 	Took        time.Duration `json:"took_ns,omitempty"`
@@ -79,14 +80,14 @@ type resultDoc struct {
 func docOfResult(r *upgrade.Result) resultDoc {
 	return resultDoc{
 		Kind: r.Kind, Round: r.Round, Required: r.Required, TouchesLive: r.TouchesLive, Early: r.Early,
-		Message: r.Message, Brief: r.Brief, Warnings: r.Warnings, StartedAt: r.StartedAt.UTC(), Took: r.Took, GoodFor: r.GoodFor,
+		Message: r.Message, Brief: r.Brief, Hint: r.Hint, Warnings: r.Warnings, StartedAt: r.StartedAt.UTC(), Took: r.Took, GoodFor: r.GoodFor,
 		Apply: r.Apply, Agreeable: r.Agreeable,
 	}
 }
 
 func (d *resultDoc) fill(r *upgrade.Result) {
 	r.Kind, r.Round, r.Required, r.TouchesLive, r.Early = d.Kind, d.Round, d.Required, d.TouchesLive, d.Early
-	r.Message, r.Brief, r.Warnings = d.Message, d.Brief, d.Warnings
+	r.Message, r.Brief, r.Hint, r.Warnings = d.Message, d.Brief, d.Hint, d.Warnings
 	r.StartedAt, r.Took, r.GoodFor = d.StartedAt, d.Took, d.GoodFor
 	r.Apply, r.Agreeable = d.Apply, d.Agreeable
 }

@@ -51,6 +51,7 @@ type Result struct {
 	Outcome     Outcome
 	Message     string // one sentence without full stop: what it saw, with the limit
 	Brief       string // the effect in at most 80 characters, for headlines: "staging cannot start instances"
+	Hint        string // what to do about a no, or about what it could not tell; may be empty
 	Warnings    []string
 	StartedAt   time.Time
 	Took        time.Duration
@@ -168,7 +169,7 @@ func Against(results []Result) []Cause {
 		if !r.Required {
 			continue
 		}
-		cause := Cause{Gate: r.Gate, Kind: CauseGateUnknown, Effect: EffectNotComplete, Message: r.Message, Brief: r.Brief}
+		cause := Cause{Gate: r.Gate, Kind: CauseGateUnknown, Effect: EffectNotComplete, Message: r.Message, Brief: r.Brief, Hint: r.Hint}
 		switch r.Outcome {
 		case OutcomePassed, OutcomeSkipped:
 			continue
