@@ -15,8 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -50,27 +48,15 @@ type Config struct {
 	Log     *slog.Logger  // default: none
 }
 
-// Client asks AWS in one region as one role. Its methods may be called at the same time.
+// Client asks AWS in one region as one role. Its methods may be called at the same time. Each names the
+// permissions that it needs.
 //
-// Every method ends within Config.Timeout. Errors: CodeForbidden with a *cloud.Denied in the chain when a
+// Every question ends within Config.Timeout. Errors: CodeForbidden with a *cloud.Denied in the chain when a
 // permission is missing, CodeUnauthorized when the credentials are not accepted, CodeLimited when AWS
 // wants fewer questions, CodeUnavailable when it did not answer; others are named at the method.
 type Client struct {
-	cfg     Config
-	scaling *autoscaling.Client
-	ec2     ec2Calls
-}
-
-// ec2Calls are the three operations of EC2 that are used, instead of the client that has all 800 of them:
-// where html/template is in a program, the linker keeps every method that reflection could reach.
-type ec2Calls struct {
-	instances func(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
-	status    func(context.Context, *ec2.DescribeInstanceStatusInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceStatusOutput, error)
-	versions  func(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
-}
-
-func ec2CallsOf(c *ec2.Client) ec2Calls {
-	return ec2Calls{instances: c.DescribeInstances, status: c.DescribeInstanceStatus, versions: c.DescribeLaunchTemplateVersions}
+	cfg Config
+	calls
 }
 
 // New returns a client. It asks nothing yet. Error: CodeInvalid.
@@ -100,7 +86,7 @@ func New(cfg Config) (*Client, error) {
 				}
 			}), func(o *awssdk.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
 	}
-	return &Client{cfg: cfg, scaling: autoscaling.NewFromConfig(sdk), ec2: ec2CallsOf(ec2.NewFromConfig(sdk))}, nil
+	return &Client{cfg: cfg, calls: callsOf(sdk)}, nil
 }
 
 var (

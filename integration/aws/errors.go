@@ -119,15 +119,16 @@ func codeOf(code string, status int) upgrade.Code {
 		return upgrade.CodeUnauthorized
 	case "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "RequestThrottled":
 		return upgrade.CodeLimited
-	case "AlreadyExists", "ResourceInUse", "DependencyViolation", "IncorrectInstanceState":
+	case "ParameterNotFound", "ParameterVersionNotFound":
+		return upgrade.CodeNotFound
+	case "AlreadyExists", "ResourceInUse", "DependencyViolation", "IncorrectInstanceState", "DisabledException", "KMSInvalidStateException":
 		return upgrade.CodeConflict
 	case "ScalingActivityInProgress", "ResourceContention", "ServiceUnavailable", "Unavailable", "InternalError",
 		"InternalFailure", "RequestTimeout", "RequestTimeoutException":
 		return upgrade.CodeUnavailable
 	}
 	switch {
-	case strings.HasSuffix(code, ".NotFound"), strings.HasSuffix(code, ".NotFoundException"), code == "NotFoundException",
-		strings.HasSuffix(code, ".VersionNotFound"):
+	case strings.HasSuffix(code, ".NotFound"), strings.HasSuffix(code, "NotFoundException"), strings.HasSuffix(code, ".VersionNotFound"):
 		return upgrade.CodeNotFound
 	case status >= http.StatusInternalServerError:
 		return upgrade.CodeUnavailable

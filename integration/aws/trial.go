@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -28,26 +27,32 @@ const (
 
 // StartTrial creates a temporary group like another one, with desired 1 of at most 1 instances: the same
 // template version, service-linked role, subnets and zones; no target groups, no scaling policies,
-// On-Demand only. A role with a suffix must be passed: iam:PassRole. Its launch hook ends in ABANDON, which is a dead man's switch on AWS's side: an instance
-// that nobody continues does not stay. Processes that would act by themselves are suspended.
+// On-Demand only. Its launch hook ends in ABANDON, which is a dead man's switch on AWS's side: an instance
+// that nobody continues does not stay. Processes that would act by themselves are suspended. Of Like, who
+// wants the launch in one subnet leaves only that one in Subnets.
 //
 // A trial of this name that is there already, with the same tags and template, is taken over: it is the
 // work of an earlier try whose answer was lost. Errors: CodeInvalid if AWS does not take it;
 // CodeUnavailable while an earlier one is being deleted; CodeConflict for a group that is another's.
+//
+// Permissions: autoscaling:CreateAutoScalingGroup, autoscaling:CreateOrUpdateTags, autoscaling:SuspendProcesses,
+// autoscaling:DescribeAutoScalingGroups; ec2:RunInstances on what the template launches, ec2:CreateTags if it
+// tags; iam:PassRole on the role of the template's instance profile, and on a service-linked role with a
+// suffix. To take over: those of EndTrial.
 func (c *Client) StartTrial(ctx context.Context, trial cloud.Trial) error {
 	in, err := newGroup(trial)
 	if err != nil {
 		return err
 	}
 	return c.ask(ctx, "start test group "+trial.Name, func(ctx context.Context) error {
-		_, err := c.scaling.CreateAutoScalingGroup(ctx, in)
+		_, err := c.scaling.create(ctx, in)
 		if err != nil && upgrade.CodeOf(c.coded(err)) == upgrade.CodeConflict {
 			err = c.takeOver(ctx, trial)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = c.scaling.SuspendProcesses(ctx, &autoscaling.SuspendProcessesInput{
+		_, err = c.scaling.suspend(ctx, &autoscaling.SuspendProcessesInput{
 			AutoScalingGroupName: in.AutoScalingGroupName,
 			ScalingProcesses:     []string{"ReplaceUnhealthy", "AZRebalance", "AlarmNotification", "ScheduledActions"},
 		})
@@ -57,67 +62,6 @@ func (c *Client) StartTrial(ctx context.Context, trial cloud.Trial) error {
 		c.cfg.Log.InfoContext(ctx, "test group started", "group", trial.Name, "like", trial.Like.Name)
 		return nil
 	})
-}
-
-// newGroup is the request that creates a trial.
-func newGroup(trial cloud.Trial) (*autoscaling.CreateAutoScalingGroupInput, error) {
-	like := trial.Like
-	switch {
-	case trial.Tags[probeTag] != "true":
-		return nil, invalid("a test group needs the tag %s=true, or nobody could find and remove it", probeTag)
-	case like.Template.ID == "" || like.Template.Version == "" || strings.HasPrefix(like.Template.Version, "$"):
-		return nil, invalid("a test group needs a launch template with a version that is a number")
-	case trial.HookWait != 0 && (trial.HookWait < 30*time.Second || trial.HookWait > 2*time.Hour):
-		return nil, invalid("a launch hook waits between 30 s and 2 h, not %s", trial.HookWait)
-	}
-	in := &autoscaling.CreateAutoScalingGroupInput{
-		AutoScalingGroupName: awssdk.String(trial.Name),
-		MinSize:              awssdk.Int32(0), MaxSize: awssdk.Int32(1), DesiredCapacity: awssdk.Int32(1),
-		HealthCheckType:   awssdk.String("EC2"),
-		CapacityRebalance: awssdk.Bool(false),
-	}
-	if len(like.Subnets) > 0 {
-		in.VPCZoneIdentifier = awssdk.String(strings.Join(like.Subnets, ","))
-	} else {
-		in.AvailabilityZones = like.Zones
-	}
-	// The default role is what a group gets anyway; to name it would need iam:PassRole on top.
-	if like.ServiceLinkedRoleARN != "" && !strings.HasSuffix(like.ServiceLinkedRoleARN, "/AWSServiceRoleForAutoScaling") {
-		in.ServiceLinkedRoleARN = awssdk.String(like.ServiceLinkedRoleARN)
-	}
-	for _, key := range slices.Sorted(maps.Keys(trial.Tags)) {
-		in.Tags = append(in.Tags, scalingtypes.Tag{
-			Key: awssdk.String(key), Value: awssdk.String(trial.Tags[key]), PropagateAtLaunch: awssdk.Bool(true),
-			ResourceId: awssdk.String(trial.Name), ResourceType: awssdk.String("auto-scaling-group"),
-		})
-	}
-	if trial.HookWait > 0 {
-		in.LifecycleHookSpecificationList = []scalingtypes.LifecycleHookSpecification{{
-			LifecycleHookName: awssdk.String(launchHook), LifecycleTransition: awssdk.String("autoscaling:EC2_INSTANCE_LAUNCHING"),
-			DefaultResult: awssdk.String("ABANDON"), HeartbeatTimeout: awssdk.Int32(int32(trial.HookWait / time.Second)), //nolint:gosec // at most two hours
-		}}
-	}
-	spec := &scalingtypes.LaunchTemplateSpecification{LaunchTemplateId: awssdk.String(like.Template.ID), Version: awssdk.String(like.Template.Version)}
-	if !like.Mixed || like.InstanceType == "" {
-		in.LaunchTemplate = spec
-		return in, nil
-	}
-	// The type comes from the policy's first override; Spot is left out, for its refusals say nothing
-	// about the template.
-	in.MixedInstancesPolicy = &scalingtypes.MixedInstancesPolicy{
-		LaunchTemplate: &scalingtypes.LaunchTemplate{
-			LaunchTemplateSpecification: spec,
-			Overrides:                   []scalingtypes.LaunchTemplateOverrides{{InstanceType: awssdk.String(like.InstanceType)}},
-		},
-		InstancesDistribution: &scalingtypes.InstancesDistribution{
-			OnDemandBaseCapacity: awssdk.Int32(1), OnDemandPercentageAboveBaseCapacity: awssdk.Int32(100),
-		},
-	}
-	return in, nil
-}
-
-func invalid(format string, args ...any) error {
-	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf(format, args...)}
 }
 
 // takeOver looks whether a group that is there already is this very trial.
@@ -146,7 +90,8 @@ func (c *Client) takeOver(ctx context.Context, trial cloud.Trial) error {
 	if have.Status != "" {
 		return busy
 	}
-	if have.Desired == 1 && have.Template == trial.Like.Template {
+	same := have.Template == trial.Like.Template && sameSubnets(have, trial.Like)
+	if have.Desired == 1 && same {
 		return nil
 	}
 	// It was stopped, or launches something else than what is asked now: its answer would be no answer.
@@ -154,6 +99,12 @@ func (c *Client) takeOver(ctx context.Context, trial cloud.Trial) error {
 		return err
 	}
 	return busy
+}
+
+// sameSubnets reports whether a trial launches where it should. Where that was said by zones, AWS chose
+// the subnets.
+func sameSubnets(have, want cloud.Group) bool {
+	return len(want.Subnets) == 0 || slices.Equal(slices.Sorted(slices.Values(have.Subnets)), slices.Sorted(slices.Values(want.Subnets)))
 }
 
 // own refuses a group that is not a trial. Error: CodeNotFound, CodeForbidden.
@@ -173,10 +124,11 @@ func (c *Client) own(ctx context.Context, name string) (scalingtypes.AutoScaling
 }
 
 // Continue lets an instance that waits in the trial's launch hook go into service. An instance that no
-// longer waits is no error. Errors: CodeNotFound for an unknown group or instance.
+// longer waits is no error. Errors: CodeNotFound for an unknown group or instance. Permissions:
+// autoscaling:CompleteLifecycleAction, autoscaling:DescribeAutoScalingGroups.
 func (c *Client) Continue(ctx context.Context, group, instanceID string) error {
 	return c.ask(ctx, "continue the launch of "+instanceID, func(ctx context.Context) error {
-		_, err := c.scaling.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
+		_, err := c.scaling.complete(ctx, &autoscaling.CompleteLifecycleActionInput{
 			AutoScalingGroupName: awssdk.String(group), LifecycleHookName: awssdk.String(launchHook),
 			InstanceId: awssdk.String(instanceID), LifecycleActionResult: awssdk.String("CONTINUE"),
 		})
@@ -201,7 +153,8 @@ func (c *Client) Continue(ctx context.Context, group, instanceID string) error {
 }
 
 // SetDesired sets how many instances a trial wants: 0 stops it from launching again and again. Errors:
-// CodeNotFound; CodeForbidden for a group that is not a trial.
+// CodeNotFound; CodeForbidden for a group that is not a trial. Permissions: autoscaling:SetDesiredCapacity,
+// autoscaling:DescribeAutoScalingGroups.
 func (c *Client) SetDesired(ctx context.Context, group string, n int) error {
 	if n < 0 || n > 1 {
 		return invalid("a test group has 0 or 1 instances, not %d", n)
@@ -215,14 +168,15 @@ func (c *Client) SetDesired(ctx context.Context, group string, n int) error {
 }
 
 func (c *Client) setDesired(ctx context.Context, group string, n int) error {
-	_, err := c.scaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
+	_, err := c.scaling.desire(ctx, &autoscaling.SetDesiredCapacityInput{
 		AutoScalingGroupName: awssdk.String(group), DesiredCapacity: awssdk.Int32(int32(n)), HonorCooldown: awssdk.Bool(false), //nolint:gosec // 0 or 1
 	})
 	return err
 }
 
 // EndTrial orders the end of a trial and of what it launched. It does not wait: ask Gone. A trial that is
-// gone, or going, is no error. Error: CodeForbidden for a group that is not a trial.
+// gone, or going, is no error. Error: CodeForbidden for a group that is not a trial. Permissions:
+// autoscaling:DeleteAutoScalingGroup, autoscaling:SetDesiredCapacity, autoscaling:DescribeAutoScalingGroups.
 func (c *Client) EndTrial(ctx context.Context, name string) error {
 	return c.ask(ctx, "remove test group "+name, func(ctx context.Context) error {
 		g, err := c.own(ctx, name)
@@ -241,7 +195,7 @@ func (c *Client) EndTrial(ctx context.Context, name string) error {
 // end sets desired 0 first: if the deletion is refused, at least nothing is launched any more.
 func (c *Client) end(ctx context.Context, name string) error {
 	first := c.setDesired(ctx, name, 0)
-	_, err := c.scaling.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{
+	_, err := c.scaling.delete(ctx, &autoscaling.DeleteAutoScalingGroupInput{
 		AutoScalingGroupName: awssdk.String(name), ForceDelete: awssdk.Bool(true),
 	})
 	if err == nil {
@@ -261,7 +215,8 @@ func (c *Client) end(ctx context.Context, name string) error {
 	return err
 }
 
-// Gone reports whether a trial and everything that it launched are gone.
+// Gone reports whether a trial and everything that it launched are gone. Permissions:
+// autoscaling:DescribeAutoScalingGroups, ec2:DescribeInstances.
 func (c *Client) Gone(ctx context.Context, name string) (gone bool, err error) {
 	err = c.ask(ctx, "look whether test group "+name+" is gone", func(ctx context.Context) error {
 		switch _, err := c.describe(ctx, name); {
@@ -280,27 +235,19 @@ func (c *Client) Gone(ctx context.Context, name string) (gone bool, err error) {
 }
 
 // Trials returns every group that carries the tag of the gates, for the reaper. The versions of their
-// templates are as AWS has them.
+// templates are as AWS has them. Permission: autoscaling:DescribeAutoScalingGroups.
 func (c *Client) Trials(ctx context.Context) ([]cloud.Group, error) {
 	var out []cloud.Group
 	err := c.ask(ctx, "list test groups", func(ctx context.Context) error {
-		pages := autoscaling.NewDescribeAutoScalingGroupsPaginator(c.scaling, &autoscaling.DescribeAutoScalingGroupsInput{
-			Filters: []scalingtypes.Filter{{Name: awssdk.String("tag:" + probeTag), Values: []string{"true"}}},
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
+		out = nil
+		return c.eachGroup(ctx, "tag:"+probeTag, "true", func(g scalingtypes.AutoScalingGroup) error {
+			one, err := toGroup(g)
+			if err != nil && one.Name == "" {
 				return err
 			}
-			for _, g := range page.AutoScalingGroups {
-				one, err := toGroup(g)
-				if err != nil && one.Name == "" {
-					return err
-				}
-				out = append(out, one) // one without a template is a trial to end all the same
-			}
-		}
-		return nil
+			out = append(out, one) // one without a template is a trial to end all the same
+			return nil
+		})
 	})
 	return out, err
 }

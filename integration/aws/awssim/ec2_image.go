@@ -102,7 +102,7 @@ func describeImages(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _ = c.p.strs("ExecutableBy"), c.p.str("IncludeDeprecated") // visible is all that is modelled
+	_, _, _ = c.p.strs("ExecutableBy"), c.p.str("IncludeDeprecated"), c.p.str("IncludeDisabled") // visible is all that is modelled
 	if owners := c.p.strs("Owner"); len(owners) > 0 {
 		all = slices.DeleteFunc(slices.Clone(all), func(i *image) bool {
 			return !slices.Contains(owners, i.account) && (i.alias == "" || !slices.Contains(owners, i.alias)) &&

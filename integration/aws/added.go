@@ -1,0 +1,267 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	scalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/cloud"
+)
+
+// takeTries is how often TakeOne looks anew when the instance that it wants to take goes by itself.
+const takeTries = 3
+
+// AddOne asks one instance more of a real group. Of tags it needs gate:run, a word, and gate:expires, RFC
+// 3339. The intent is written first, as the tag gate:added of the group, which is not propagated; so
+// whatever happens in between, Added finds what there is to take back, and from AWS alone. It does not wait
+// for the instance: Added tells it. Asked again by the same run it does what is left to do.
+//
+// Errors: CodeNotFound; CodeInvalid for tags; CodeConflict when another run has an instance more there, or
+// the group has as many as it may, launches nothing, or does not count in instances. Permissions, on that
+// group: autoscaling:CreateOrUpdateTags with aws:TagKeys gate:added, autoscaling:SetDesiredCapacity;
+// autoscaling:DescribeAutoScalingGroups.
+func (c *Client) AddOne(ctx context.Context, group string, tags map[string]string) error {
+	want := intent{run: tags[runTag]}
+	want.expires, _ = time.Parse(time.RFC3339, tags[expiresTag]) // refused as zero by text
+	if _, err := want.text(); err != nil {
+		return err
+	}
+	return c.ask(ctx, "ask one instance more of "+group, func(ctx context.Context) error {
+		g, err := c.describe(ctx, group)
+		if err != nil {
+			return err
+		}
+		want.desired = int(awssdk.ToInt32(g.DesiredCapacity))
+		if value, there := intentOf(g); there {
+			old, err := intentOfRun(group, value, want.run)
+			if err != nil {
+				return err
+			}
+			if want.desired > old.desired {
+				return nil // a first try has come that far
+			}
+		}
+		if err := mayAdd(g); err != nil {
+			return err
+		}
+		for _, i := range g.Instances {
+			if m, ok := mark(awssdk.ToString(i.InstanceId)); ok {
+				want.members += m
+			}
+		}
+		value, err := want.text()
+		if err != nil {
+			return err
+		}
+		if _, err := c.scaling.tag(ctx, &autoscaling.CreateOrUpdateTagsInput{Tags: []scalingtypes.Tag{{
+			Key: awssdk.String(intentTag), Value: awssdk.String(value), PropagateAtLaunch: awssdk.Bool(false),
+			ResourceId: awssdk.String(group), ResourceType: awssdk.String("auto-scaling-group"),
+		}}}); err != nil {
+			return err
+		}
+		if err := c.setDesired(ctx, group, want.desired+1); err != nil {
+			return err
+		}
+		c.cfg.Log.InfoContext(ctx, "one instance more asked", "group", group, "desired", want.desired+1)
+		return nil
+	})
+}
+
+// intentOf returns the value of the tag that AddOne writes.
+func intentOf(g scalingtypes.AutoScalingGroup) (value string, there bool) {
+	for _, tag := range g.Tags {
+		if awssdk.ToString(tag.Key) == intentTag {
+			return awssdk.ToString(tag.Value), true
+		}
+	}
+	return "", false
+}
+
+// intentOfRun reads the tag, and refuses one that is not of the run.
+func intentOfRun(group, value, run string) (intent, error) {
+	i, ok := readIntent(value)
+	switch {
+	case !ok:
+		return i, &upgrade.Error{
+			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("the tag %s of the Auto Scaling group %s cannot be read: %.80q", intentTag, group, value),
+			Hint: "look whether the group has one instance more than it should, and remove the tag",
+		}
+	case i.run != run:
+		return i, &upgrade.Error{
+			Code: upgrade.CodeConflict,
+			Msg:  fmt.Sprintf("the Auto Scaling group %s has one instance more already, for run %s until %s", group, i.run, i.expires.Format(time.RFC3339)),
+			Hint: "wait until it is taken back",
+		}
+	}
+	return i, nil
+}
+
+// mayAdd refuses a group of which one instance more cannot be had, or not be taken back.
+func mayAdd(g scalingtypes.AutoScalingGroup) error {
+	name, most := awssdk.ToString(g.AutoScalingGroupName), awssdk.ToInt32(g.MaxSize)
+	no := func(hint, format string, args ...any) error {
+		return &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the Auto Scaling group " + name + " " + fmt.Sprintf(format, args...), Hint: hint}
+	}
+	switch {
+	case awssdk.ToString(g.Status) != "":
+		return no("", "is being deleted")
+	case awssdk.ToInt32(g.DesiredCapacity) >= most:
+		return no("raise its max_size, or use the method temporary-group", "wants %d instances of at most %d: it can have none more",
+			awssdk.ToInt32(g.DesiredCapacity), most)
+	case slices.ContainsFunc(g.SuspendedProcesses, func(p scalingtypes.SuspendedProcess) bool { return awssdk.ToString(p.ProcessName) == "Launch" }):
+		return no("resume it", "launches nothing: its process Launch is suspended")
+	case weighted(g):
+		return no("use the method temporary-group", "counts its capacity in weights or units, not in instances")
+	}
+	return nil
+}
+
+func weighted(g scalingtypes.AutoScalingGroup) bool {
+	if kind := awssdk.ToString(g.DesiredCapacityType); kind != "" && kind != "units" {
+		return true
+	}
+	mixed := g.MixedInstancesPolicy
+	return mixed != nil && mixed.LaunchTemplate != nil && slices.ContainsFunc(mixed.LaunchTemplate.Overrides, func(o scalingtypes.LaunchTemplateOverrides) bool {
+		return awssdk.ToString(o.WeightedCapacity) != ""
+	})
+}
+
+// Added returns every real group that has one instance more for a gate, or was about to, and which instance
+// that is: the first of those launched since, of whatever state, that is not about to go. Permissions:
+// autoscaling:DescribeAutoScalingGroups, ec2:DescribeInstances.
+func (c *Client) Added(ctx context.Context) ([]cloud.Added, error) {
+	var out []cloud.Added
+	err := c.ask(ctx, "list groups with one instance more", func(ctx context.Context) error {
+		return c.eachGroup(ctx, "tag-key", intentTag, func(g scalingtypes.AutoScalingGroup) error {
+			value, _ := intentOf(g)
+			one := cloud.Added{Group: awssdk.ToString(g.AutoScalingGroupName)}
+			if i, ok := readIntent(value); ok {
+				one.Run, one.Expires, one.Desired = i.run, i.expires, i.desired
+				var err error
+				if one.InstanceID, err = c.first(ctx, newcomers(g, i)); err != nil {
+					return err
+				}
+			}
+			out = append(out, one)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// newcomers returns the instances that a group launched since the intent was written and keeps.
+func newcomers(g scalingtypes.AutoScalingGroup, i intent) []string {
+	var out []string
+	for _, m := range g.Instances {
+		id, state := awssdk.ToString(m.InstanceId), string(m.LifecycleState)
+		if !strings.HasPrefix(state, "Terminat") && !strings.HasPrefix(state, "Detach") && !i.knows(id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// first returns which of some instances was launched first, "" of none.
+func (c *Client) first(ctx context.Context, ids []string) (string, error) {
+	if len(ids) < 2 {
+		return strings.Join(ids, ""), nil
+	}
+	found := map[string]cloud.Instance{}
+	if err := c.instances(ctx, ids, found); err != nil {
+		return "", err
+	}
+	return slices.MinFunc(ids, func(a, b string) int {
+		return cmp.Or(found[a].LaunchedAt.Compare(found[b].LaunchedAt), strings.Compare(a, b))
+	}), nil
+}
+
+// TakeOne takes back what AddOne added for added.Run: it ends added.InstanceID, if the group launched that
+// since, else the first that it did, and lowers the desired capacity with it; where nothing came, it lowers
+// the desired capacity alone. The tag goes last, so it can be asked again until it is done. A group that is
+// gone, or has no tag, is no error, nor is one that wants no more than before: then somebody else has taken
+// one. It does not wait for the instance to be gone.
+//
+// Error: CodeConflict when the tag is another run's or cannot be read. Permissions, on that group:
+// autoscaling:TerminateInstanceInAutoScalingGroup, autoscaling:SetDesiredCapacity, autoscaling:DeleteTags
+// with aws:TagKeys gate:added; autoscaling:DescribeAutoScalingGroups, ec2:DescribeInstances.
+func (c *Client) TakeOne(ctx context.Context, added cloud.Added) error {
+	return c.ask(ctx, "take back one instance of "+added.Group, func(ctx context.Context) error {
+		for range takeTries {
+			g, err := c.describe(ctx, added.Group)
+			if err != nil {
+				if upgrade.CodeOf(c.coded(err)) == upgrade.CodeNotFound {
+					return nil
+				}
+				return err
+			}
+			value, there := intentOf(g)
+			if !there {
+				return nil
+			}
+			i, err := intentOfRun(added.Group, value, added.Run)
+			if err != nil {
+				return err
+			}
+			if done, err := c.takeBack(ctx, g, i, added.InstanceID); err != nil || done {
+				return err
+			}
+		}
+		return &upgrade.Error{
+			Code: upgrade.CodeUnavailable, RetryAfter: stillGoing, Msg: "the instances of " + added.Group + " come and go: none could be taken back",
+		}
+	})
+}
+
+// takeBack does so once. It reports done = false when the instance went by itself meanwhile.
+func (c *Client) takeBack(ctx context.Context, g scalingtypes.AutoScalingGroup, i intent, prefer string) (done bool, err error) {
+	group, desired := awssdk.ToString(g.AutoScalingGroupName), int(awssdk.ToInt32(g.DesiredCapacity))
+	// Nothing to take where somebody has lowered it, or has made it the least that the group may have.
+	if desired > i.desired && int(awssdk.ToInt32(g.MinSize)) < desired {
+		since := newcomers(g, i)
+		if slices.Contains(since, prefer) {
+			since = []string{prefer}
+		}
+		id, err := c.first(ctx, since)
+		if err != nil {
+			return false, err
+		}
+		if err := c.shrink(ctx, group, id, desired-1); err != nil {
+			if isCode(err, upgrade.CodeInvalid) && id != "" {
+				return false, nil // AWS knows no such member any more: it has no code for that
+			}
+			return false, err
+		}
+	}
+	_, err = c.scaling.untag(ctx, &autoscaling.DeleteTagsInput{Tags: []scalingtypes.Tag{{
+		Key: awssdk.String(intentTag), ResourceId: awssdk.String(group), ResourceType: awssdk.String("auto-scaling-group"),
+	}}})
+	if err != nil {
+		return false, err
+	}
+	c.cfg.Log.InfoContext(ctx, "one instance less asked", "group", group)
+	return true, nil
+}
+
+// shrink ends one instance, and has the group want one less. Without an instance the group has fewer than
+// it wants, so that no other has to go. The call that ends one is not repeated when its answer is lost: a
+// second would lower the desired capacity once more. Whoever asks again looks first.
+func (c *Client) shrink(ctx context.Context, group, instanceID string, desired int) error {
+	if instanceID == "" {
+		return c.setDesired(ctx, group, desired)
+	}
+	_, err := c.scaling.terminate(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+		InstanceId: awssdk.String(instanceID), ShouldDecrementDesiredCapacity: awssdk.Bool(true),
+	}, func(o *autoscaling.Options) { o.RetryMaxAttempts = 1 })
+	return err
+}
