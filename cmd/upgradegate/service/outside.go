@@ -48,7 +48,7 @@ func connect(o Options) (*outside, error) {
 
 // bind gives each gate what it needs to ask.
 func (out *outside) bind(o Options) error {
-	clouds := map[upgrade.EnvName]gates.Cloud{}
+	clients := map[upgrade.EnvName]reached{}
 	for _, env := range o.Config.Environments {
 		if env.AWS == nil {
 			continue
@@ -60,7 +60,7 @@ func (out *outside) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("AWS of %s: %w", env.Name, err)
 		}
-		clouds[env.Name] = client
+		clients[env.Name] = client
 		out.clouds = append(out.clouds, client)
 	}
 	prober := o.Prober
@@ -71,14 +71,8 @@ func (out *outside) bind(o Options) error {
 	for _, gate := range o.Config.Gates {
 		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
 			Clock: o.Clock, Prober: prober(gate.Name),
-			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) {
-				if cloud, ok := clouds[env]; ok {
-					return cloud, nil
-				}
-				return nil, &upgrade.Error{
-					Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("environment %s has no aws", env), Hint: "add its region and role",
-				}
-			},
+			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) { return reach(clients, env) },
+			Keys:  func(env upgrade.EnvName) (gates.Keys, error) { return reach(clients, env) },
 		})
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.Name, err)
@@ -86,6 +80,22 @@ func (out *outside) bind(o Options) error {
 		out.gates = append(out.gates, gate.Gate)
 	}
 	return nil
+}
+
+// reached is an environment's AWS.
+type reached interface {
+	gates.Cloud
+	gates.Keys
+}
+
+// reach returns the AWS of an environment. Error: CodeInvalid if it has none.
+func reach(clients map[upgrade.EnvName]reached, env upgrade.EnvName) (reached, error) {
+	if client, ok := clients[env]; ok {
+		return client, nil
+	}
+	return nil, &upgrade.Error{
+		Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("environment %s has no aws", env), Hint: "add its region and role",
+	}
 }
 
 func guard(c *config.Config) varnish.Guard {
