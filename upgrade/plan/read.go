@@ -56,7 +56,7 @@ const (
 
 // scan walks over the top level of a plan and hands on each element.
 func scan(r io.Reader, each func(element) error) (Header, error) {
-	in := newStream(r)
+	in := newStream("plan", r)
 	var header Header
 	if b, err := in.peek(); err != nil {
 		return header, err

@@ -14,24 +14,27 @@ import (
 // parts that are passed over.
 const maxDepth = 10_000
 
-// stream walks over JSON without holding it: of a plan of hundreds of megabytes nearly everything is
+// stream walks over the JSON of a plan or a state without holding it: of a plan of hundreds of megabytes nearly everything is
 // passed over, at ten times the speed of json.Decoder's tokens. What is kept is decoded, and so
 // checked, by encoding/json; of what is passed over only brackets and strings are looked at.
 type stream struct {
+	what string // that is read, for messages: "plan" or "state"
 	in   *bufio.Reader
 	held []byte // the value that is being kept
 	keep bool
 	open []byte // brackets that are open in the value that is being passed over
 }
 
-func newStream(r io.Reader) *stream { return &stream{in: bufio.NewReaderSize(r, 64<<10)} }
+func newStream(what string, r io.Reader) *stream {
+	return &stream{what: what, in: bufio.NewReaderSize(r, 64<<10)}
+}
 
 // peek returns the next byte that is no white space, without taking it.
 func (s *stream) peek() (byte, error) {
 	for {
 		b, err := s.in.ReadByte()
 		if err != nil {
-			return 0, broken(err)
+			return 0, s.broken(err)
 		}
 		switch b {
 		case ' ', '\t', '\r', '\n':
@@ -48,7 +51,7 @@ func (s *stream) expect(want byte) error {
 		return err
 	}
 	if b != want {
-		return invalid("%q was expected in the plan, not %q", want, b)
+		return invalid("%q was expected in the %s, not %q", want, s.what, b)
 	}
 	_, err = s.in.Discard(1)
 	return err
@@ -62,9 +65,9 @@ func (s *stream) end() error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return broken(err)
+			return s.broken(err)
 		case b != ' ' && b != '\t' && b != '\r' && b != '\n':
-			return invalid("something follows the plan")
+			return invalid("something follows the %s", s.what)
 		}
 	}
 }
@@ -77,7 +80,7 @@ func (s *stream) object(each func(key string) error) error {
 		if b, err := s.peek(); err != nil {
 			return err
 		} else if b != '"' {
-			return invalid("a key was expected in the plan, not %q", b)
+			return invalid("a key was expected in the %s, not %q", s.what, b)
 		}
 		if err := s.decode(&key); err != nil {
 			return err
@@ -136,7 +139,7 @@ func (s *stream) decode(to any) error {
 		return err
 	}
 	if err := json.Unmarshal(s.held, to); err != nil {
-		return broken(err)
+		return s.broken(err)
 	}
 	return nil
 }
@@ -154,7 +157,7 @@ func (s *stream) skip() error {
 			if scalar && len(s.open) == 0 && errors.Is(err, io.EOF) {
 				return nil
 			}
-			return broken(err)
+			return s.broken(err)
 		}
 		for i, b := range chunk {
 			if inString {
@@ -174,22 +177,22 @@ func (s *stream) skip() error {
 			switch b {
 			case '"':
 				if scalar {
-					return invalid("a value of the plan is broken off by a string")
+					return invalid("a value of the %s is broken off by a string", s.what)
 				}
 				inString = true
 			case '{', '[':
 				if scalar {
-					return invalid("a value of the plan is broken off by %q", b)
+					return invalid("a value of the %s is broken off by %q", s.what, b)
 				}
 				if s.open = append(s.open, b); len(s.open) > maxDepth {
-					return invalid("the plan nests deeper than %d levels", maxDepth)
+					return invalid("the %s nests deeper than %d levels", s.what, maxDepth)
 				}
 			case '}', ']':
 				if len(s.open) == 0 {
 					return s.takeScalar(chunk[:i], scalar, b)
 				}
 				if last := s.open[len(s.open)-1]; b != last+2 { // in ASCII a closing bracket is two after its opening one
-					return invalid("%q closes %q in the plan", b, last)
+					return invalid("%q closes %q in the %s", b, last, s.what)
 				}
 				if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
 					return s.take(chunk[:i+1])
@@ -227,13 +230,13 @@ func (s *stream) take(part []byte) error {
 
 func (s *stream) takeScalar(part []byte, scalar bool, next byte) error {
 	if !scalar {
-		return invalid("a value was expected in the plan, not %q", next)
+		return invalid("a value was expected in the %s, not %q", s.what, next)
 	}
 	return s.take(part)
 }
 
 // broken tells JSON that is wrong from a reader that failed.
-func broken(err error) error {
+func (s *stream) broken(err error) error {
 	var ours *upgrade.Error
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -241,11 +244,11 @@ func broken(err error) error {
 	case errors.As(err, &ours):
 		return err
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return invalid("the plan's JSON ends early")
+		return invalid("the %s's JSON ends early", s.what)
 	case errors.As(err, &syntax), errors.As(err, &kind):
-		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan", Cause: err}
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a " + s.what, Cause: err}
 	}
-	return fmt.Errorf("read plan: %w", err)
+	return fmt.Errorf("read %s: %w", s.what, err)
 }
 
 func invalid(format string, args ...any) error {

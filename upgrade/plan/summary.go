@@ -98,7 +98,7 @@ func (e element) line() ([]byte, error) {
 		}
 		value, err := generic(raw)
 		if err != nil {
-			return nil, broken(err)
+			return nil, invalid("a value of the plan is not JSON")
 		}
 		parts[i] = value
 	}
