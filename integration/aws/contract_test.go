@@ -53,6 +53,8 @@ func testContract(t *testing.T, open func(*testing.T) subject) {
 	t.Run("unknown_instance", func(t *testing.T) { testUnknownInstance(t, open(t)) })
 	t.Run("launch", func(t *testing.T) { testLaunch(t, open(t)) })
 	t.Run("end_before_launch", func(t *testing.T) { testEndAtOnce(t, open(t)) })
+	t.Run("chain", func(t *testing.T) { testChain(t, open(t)) })
+	t.Run("unknown_of_chain", func(t *testing.T) { testUnknownOfChain(t, open(t)) })
 }
 
 func testUnknownGroup(t *testing.T, s subject) {

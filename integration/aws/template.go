@@ -41,17 +41,17 @@ func nameOf(t cloud.Template) string {
 	return t.ID
 }
 
-// resolve makes the version of a template a number.
+// resolve makes the version of a template a number, and completes what names it: in overrides AWS repeats
+// what it was given.
 func (c *Client) resolve(ctx context.Context, t cloud.Template) (cloud.Template, error) {
-	if _, err := strconv.Atoi(t.Version); err == nil {
+	if _, err := strconv.Atoi(t.Version); err == nil && t.ID != "" && t.Name != "" {
 		return t, nil
 	}
 	v, err := c.version(ctx, t)
 	if err != nil {
 		return t, err
 	}
-	t.Version = strconv.FormatInt(awssdk.ToInt64(v.VersionNumber), 10)
-	return t, nil
+	return toTemplateVersion(v).Template, nil
 }
 
 // version returns one version of a template as the SDK has it.

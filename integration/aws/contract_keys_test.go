@@ -1,0 +1,120 @@
+package aws_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/cloud"
+)
+
+// testChain follows the subject's group to the keys of its volumes.
+func testChain(t *testing.T, s subject) {
+	t.Helper()
+	ctx := t.Context()
+	group, err := s.client.Group(ctx, s.group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := s.client.Template(ctx, group.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version.Template != group.Template || version.ImageID == "" {
+		t.Errorf("template: %+v, want %+v", version, group.Template)
+	}
+	byName, err := s.client.Template(ctx, cloud.Template{Name: group.Template.Name, Version: group.Template.Version})
+	if err != nil || byName.Template != version.Template {
+		t.Errorf("by its name: %+v, %v", byName, err)
+	}
+	image, err := s.client.Image(ctx, version.ImageID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(image.ID, "ami-") || image.State != "available" || image.Owner == "" || len(image.Devices) == 0 || image.Devices[0].Name == "" {
+		t.Errorf("image: %+v", image)
+	}
+	def, err := s.client.EBSDefault(ctx)
+	if err != nil || def.KeyID == "" {
+		t.Errorf("default of EBS: %+v, %v", def, err)
+	}
+	s.testKey(t, def.KeyID)
+	var ids []string
+	for _, d := range image.Devices {
+		if d.SnapshotID != "" {
+			ids = append(ids, d.SnapshotID)
+		}
+	}
+	snapshots, err := s.client.Snapshots(ctx, append([]string{"snap-00000000000000000"}, ids...))
+	if err != nil || len(snapshots) != len(ids) {
+		t.Fatalf("snapshots of %v: %+v, %v", ids, snapshots, err)
+	}
+	for i, snap := range snapshots {
+		if snap.ID != ids[i] || snap.Owner == "" || snap.Encrypted != strings.HasPrefix(snap.KeyID, "arn:") {
+			t.Errorf("snapshot: %+v", snap)
+		}
+		if snap.KeyID != "" {
+			s.testKey(t, snap.KeyID)
+		}
+	}
+}
+
+// testKey reads all there is of a key.
+func (s subject) testKey(t *testing.T, id string) {
+	t.Helper()
+	ctx := t.Context()
+	key, err := s.client.Key(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(key.ARN, ":key/"+key.ID) || !strings.Contains(key.ARN, ":"+key.Account+":") || key.State != "Enabled" {
+		t.Errorf("key: %+v", key)
+	}
+	grants, err := s.client.Grants(ctx, key.ARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range grants {
+		if g.ID == "" || g.KeyARN != key.ARN || g.Grantee == "" || len(g.Operations) == 0 || g.CreatedAt.IsZero() {
+			t.Errorf("grant: %+v", g)
+		}
+	}
+	policy, err := s.client.KeyPolicy(ctx, key.ARN)
+	if err != nil || !json.Valid([]byte(policy)) || !strings.Contains(policy, "Statement") {
+		t.Errorf("policy: %s, %v", policy, err)
+	}
+}
+
+func testUnknownOfChain(t *testing.T, s subject) {
+	t.Helper()
+	ctx := t.Context()
+	group, err := s.client.Group(ctx, s.group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The account's own number is in the group's ARN, and keys are asked for where the group is.
+	arn := strings.Split(group.ARN, ":")
+	noKey := "arn:aws:kms:" + arn[3] + ":" + arn[4] + ":key/00000000-0000-4000-8000-000000000000"
+	for name, ask := range map[string]func() error{
+		"template":      func() error { _, err := s.client.Template(ctx, cloud.Template{ID: "lt-00000000000000000"}); return err },
+		"template_name": func() error { _, err := s.client.Template(ctx, cloud.Template{Name: "gate-none"}); return err },
+		"version": func() error {
+			_, err := s.client.Template(ctx, cloud.Template{ID: group.Template.ID, Version: "999999"})
+			return err
+		},
+		"image":  func() error { _, err := s.client.Image(ctx, "ami-00000000000000000"); return err },
+		"key":    func() error { _, err := s.client.Key(ctx, noKey); return err },
+		"grants": func() error { _, err := s.client.Grants(ctx, noKey); return err },
+		"policy": func() error { _, err := s.client.KeyPolicy(ctx, noKey); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := ask(); code(err) != upgrade.CodeNotFound {
+				t.Errorf("got %v, want code %s", err, upgrade.CodeNotFound)
+			}
+		})
+	}
+	if got, err := s.client.Snapshots(ctx, []string{"snap-00000000000000000", "snap-00000000000000001"}); err != nil || len(got) != 0 {
+		t.Errorf("snapshots: %+v, %v", got, err)
+	}
+}
