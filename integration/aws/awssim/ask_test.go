@@ -30,7 +30,7 @@ type reply struct {
 	code    string // of a refusal
 	message string
 	doc     element        // of the XML services
-	body    map[string]any // of KMS
+	body    map[string]any // of the services that speak JSON
 	lost    bool
 }
 
@@ -67,18 +67,27 @@ func (r reply) text(name string) string {
 	return r.doc.text(name)
 }
 
-// request builds a signed request. Parameters come in pairs; those of KMS are values of JSON.
+// targets are the services that speak JSON, with what stands before the action.
+func targets() map[string]string {
+	return map[string]string{
+		"kms": "TrentService.", "ecs": "AmazonEC2ContainerServiceV20141113.", "ssm": "AmazonSSM.",
+		"cloudtrail": "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.",
+	}
+}
+
+// request builds a signed request. Parameters come in pairs; those of the services that speak JSON are its
+// values.
 func (c caller) request(t *testing.T, base, service, action string, params ...any) *http.Request {
 	t.Helper()
 	var body []byte
 	kind, target := "application/x-www-form-urlencoded", ""
-	if service == "kms" {
+	if prefix := targets()[service]; prefix != "" {
 		fields := map[string]any{}
 		for i := 0; i < len(params); i += 2 {
 			fields[params[i].(string)] = params[i+1]
 		}
 		body, _ = json.Marshal(fields)
-		kind, target = "application/x-amz-json-1.1", "TrentService."+action
+		kind, target = "application/x-amz-json-1.1", prefix+action
 	} else {
 		form := url.Values{"Action": {action}}
 		for i := 0; i < len(params); i += 2 {

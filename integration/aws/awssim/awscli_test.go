@@ -121,6 +121,9 @@ func TestAWSCommandLine(t *testing.T) {
 	c := newCLI(t, shapes.url)
 	// An image of an account that shares it, with the key that encrypts it.
 	vars := w.encrypted(t)
+	w.sim.AddCluster("", "", "web", 2, nil)
+	w.sim.JoinCluster("ecs", "web")
+	w.sim.SetParameter("", "", "/web/ami", vars["AMI"])
 	script, err := os.ReadFile("testdata/awscli.txt")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 // Call is one request that the simulator was asked.
 type Call struct {
 	At      time.Time // world time
-	Service string    // sts, kms, ec2 or autoscaling
+	Service string    // sts, iam, kms, ec2, autoscaling, ecs, ssm or cloudtrail
 	Action  string
 	Who     string // ARN of the user, or of the role's session
 	Account string
@@ -51,7 +51,7 @@ func (c *call) remember(a answered, err error) {
 // params returns the top level of the request, without what is secret.
 func (c *call) params() map[string]string {
 	out := map[string]string{}
-	if c.service == serviceKMS {
+	if speaksJSON(c.service) {
 		var fields map[string]any
 		if json.Unmarshal(c.body, &fields) == nil {
 			for name, v := range fields {

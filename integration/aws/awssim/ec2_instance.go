@@ -21,6 +21,9 @@ type instance struct {
 	impaired               bool
 	doomed                 *Failure
 	group                  *group // that it belongs to
+	userData               string // decoded
+	spoil                  Spoil
+	container              *container
 }
 
 // alive reports whether it still has its interface and volumes.

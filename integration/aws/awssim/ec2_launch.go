@@ -28,6 +28,7 @@ type plan struct {
 	tags       map[string]string
 	volumeTags map[string]string
 	profile    string
+	userData   string // decoded
 	keyName    string
 	template   *template
 	version    int
@@ -39,12 +40,16 @@ func (w *world) prepare(r *realm, data *tree, into *subnet) (*plan, error) {
 	if data.str("ImageId") == "" {
 		return nil, missing("ImageId")
 	}
-	var err error
-	if p.image, err = w.image(data.str("ImageId"), r.realmKey); err != nil {
+	ami, err := r.resolve(data.str("ImageId"))
+	if err != nil {
+		return nil, err
+	}
+	if p.image, err = w.image(ami, r.realmKey); err != nil {
 		return nil, err
 	}
 	p.tags, p.volumeTags = tagsFor(data, "instance"), tagsFor(data, "volume")
 	p.profile = cmp.Or(data.at("IamInstanceProfile").str("Arn"), data.at("IamInstanceProfile").str("Name"))
+	p.userData = decoded(data.str("UserData"))
 	p.firewalls = data.strs("SecurityGroupId")
 	subnetID := data.str("SubnetId")
 	for _, eni := range data.items("NetworkInterface") {
@@ -162,7 +167,8 @@ func (w *world) doom(r *realm, p *plan, who identity, now time.Time) (Failure, b
 		}, true
 	}
 	for _, key := range keys {
-		if len(w.lacks(who, key, now)) > 0 {
+		if lacking := w.lacks(who, key, now); len(lacking) > 0 {
+			w.recordRefused(r, key, who, lacking[0], now)
 			return w.cfg.Denial, true
 		}
 	}
@@ -176,6 +182,7 @@ func (w *world) launch(r *realm, p *plan, who identity, now time.Time, started, 
 		id: w.id("i"), image: p.image.id, kind: p.kind, subnet: p.subnet, firewalls: p.firewalls, profile: p.profile,
 		keyName: p.keyName, state: "pending", launched: now, reservation: w.id("r"), eni: w.id("eni"),
 		address: strings.TrimSuffix(p.subnet.cidr, ".0/20") + "." + itoa(3+p.subnet.hosts%250), tags: maps.Clone(p.tags),
+		userData: p.userData, spoil: w.spoiled[p.image.id], impaired: w.spoiled[p.image.id].Impaired,
 	}
 	if p.template != nil {
 		i.tags["aws:ec2launchtemplate:id"] = p.template.id
@@ -202,6 +209,7 @@ func (w *world) launch(r *realm, p *plan, who identity, now time.Time, started, 
 			return
 		}
 		i.state, i.ran = "running", now
+		w.enlist(r, i, now)
 		started(now)
 	})
 	return i
@@ -212,6 +220,7 @@ func (w *world) terminate(r *realm, i *instance, code, message string, now time.
 	if i.state != "terminated" && i.state != "shutting-down" {
 		i.state, i.reasonCode, i.reasonText = "shutting-down", code, message
 		i.ended = now
+		i.container.leave("DEREGISTERING")
 	}
 	w.at(now.Add(w.cfg.Timing.Terminate), func(now time.Time) {
 		if i.state != "terminated" {
@@ -225,6 +234,7 @@ func (w *world) terminate(r *realm, i *instance, code, message string, now time.
 func (w *world) kill(r *realm, i *instance, code, message string, now time.Time) {
 	i.state, i.reasonCode, i.reasonText, i.ended = "terminated", code, message, now
 	i.volumes = nil
+	i.container.leave("INACTIVE")
 	w.at(now.Add(w.cfg.Timing.Forget), func(time.Time) {
 		r.instances = slices.DeleteFunc(r.instances, func(x *instance) bool { return x == i })
 	})

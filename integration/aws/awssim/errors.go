@@ -36,13 +36,13 @@ func accessDenied(service, action, resource string, who identity) error {
 	}
 	words := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
 		who.ARN, perm, resource, perm)
-	switch service {
-	case serviceEC2:
+	switch {
+	case service == serviceEC2:
 		return &apiError{
 			http.StatusForbidden, "UnauthorizedOperation",
 			"You are not authorized to perform this operation. " + words,
 		}
-	case serviceKMS:
+	case speaksJSON(service):
 		return &apiError{http.StatusBadRequest, "AccessDeniedException", words}
 	}
 	return &apiError{http.StatusForbidden, "AccessDenied", words}
@@ -50,14 +50,13 @@ func accessDenied(service, action, resource string, who identity) error {
 
 // throttled is each service's way to say "slower".
 func throttled(service string) error {
-	switch service {
-	case serviceEC2:
+	switch {
+	case service == serviceEC2:
 		return &apiError{http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."}
-	case serviceKMS:
-		return &apiError{
-			http.StatusBadRequest, "ThrottlingException",
-			"You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
-		}
+	case service == serviceKMS:
+		return refuse("ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")
+	case speaksJSON(service):
+		return refuse("ThrottlingException", "Rate exceeded")
 	}
 	return &apiError{http.StatusBadRequest, "Throttling", "Rate exceeded"}
 }

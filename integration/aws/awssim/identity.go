@@ -83,22 +83,22 @@ func (w *world) credential(id, token, service string, at time.Time) (identity, s
 	}
 	s := w.sessions[id]
 	if s == nil || s.token != token {
-		switch service {
-		case serviceEC2:
+		switch {
+		case service == serviceEC2:
 			return identity{}, "", &apiError{
 				http.StatusUnauthorized, "AuthFailure",
 				"AWS was not able to validate the provided access credentials",
 			}
-		case serviceKMS:
+		case speaksJSON(service):
 			return identity{}, "", refuse("UnrecognizedClientException", "The security token included in the request is invalid.")
 		}
 		return identity{}, "", &apiError{http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid."}
 	}
 	if at.After(s.expires) {
-		switch service {
-		case serviceEC2:
+		switch {
+		case service == serviceEC2:
 			return identity{}, "", refuse("RequestExpired", "Request has expired.")
-		case serviceKMS:
+		case speaksJSON(service):
 			return identity{}, "", refuse("ExpiredTokenException", "The security token included in the request is expired")
 		}
 		return identity{}, "", &apiError{http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"}

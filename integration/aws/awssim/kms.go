@@ -85,6 +85,7 @@ func onKey(do func(*call, *kmsKey) (any, error)) action {
 		if err != nil {
 			return nil, err
 		}
+		c.key = key
 		if !c.mayCall(key) {
 			return nil, accessDenied(serviceKMS, c.action, key.arn(), c.who)
 		}

@@ -158,6 +158,7 @@ func revokeGrant(c *call, key *kmsKey) (any, error) {
 // revoke ends a grant. It is no longer listed, but enforced until the delay is over.
 func (c *call) revoke(key *kmsKey, g *grant) {
 	g.revoked = c.now
+	c.key, c.grantID = key, g.id
 	c.at(c.now.Add(c.cfg.Timing.RevokeDelay), func(time.Time) {
 		key.grants = slices.DeleteFunc(key.grants, func(x *grant) bool { return x == g })
 	})

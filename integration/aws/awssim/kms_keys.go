@@ -74,6 +74,7 @@ func createKey(c *call) (any, error) {
 	}
 	key = c.newKey(c.realm.realmKey, in.Description)
 	key.created = c.now
+	c.key = key
 	key.policies = []keyPolicy{{text: text, parsed: parsed}} // a new key's policy is in force at once
 	for _, spec := range []string{in.CustomerMasterKeySpec, in.KeySpec} {
 		if spec != "" {

@@ -19,18 +19,32 @@ const (
 	serviceEC2 = "ec2"
 	serviceASG = "autoscaling"
 	serviceIAM = "iam"
+	serviceECS = "ecs"
+	serviceSSM = "ssm"
+	serviceCT  = "cloudtrail"
 )
 
 const maxBody = 4 << 20
 
-// service is one of them. KMS has no namespace: it speaks JSON.
+// service is one of them. It speaks the query protocol and has a namespace and a version, or JSON and has
+// a target: what stands before the action in the header X-Amz-Target.
 type service struct {
 	namespace string
 	version   string
+	target    string
 	actions   map[string]action
 }
 
-// action answers one call: []node for the query services, anything that JSON can print for KMS.
+// speaksJSON reports which of the two protocols a service has.
+func speaksJSON(service string) bool {
+	switch service {
+	case serviceKMS, serviceECS, serviceSSM, serviceCT:
+		return true
+	}
+	return false
+}
+
+// action answers one call: []node for the query services, anything that JSON can print for the others.
 type action func(*call) (any, error)
 
 // call is one request on its way through the simulator.
@@ -46,6 +60,10 @@ type call struct {
 	p         *tree     // parameters of a query service
 	body      []byte    // of a JSON service
 	requestID string
+	agent     string  // User-Agent of the client
+	accessKey string  // with which it signed
+	key       *kmsKey // that it turned out to be about
+	grantID   string  // that it turned out to be about
 }
 
 // serve answers one request.
@@ -85,12 +103,14 @@ func (s *Sim) answer(r *http.Request, body []byte) answered {
 	c.requestID = c.uuid()
 	who, sig, at, authErr := s.w.authenticate(r, body)
 	c.who, c.signed, c.service = who, at, sig.service
+	c.agent, c.accessKey = r.UserAgent(), sig.key
 	target := r.Header.Get("X-Amz-Target")
 	if target != "" && c.service == "" {
 		c.service = serviceKMS // for the shape of the refusal
 	}
 	a := answered{call: c}
 	result, err := s.run(c, r, target, authErr)
+	c.record(result, err)
 	a.lost = errors.Is(err, errLost)
 	if a.lost {
 		err = nil
@@ -112,7 +132,7 @@ func (s *Sim) answer(r *http.Request, body []byte) answered {
 
 // run finds the action and runs it.
 func (s *Sim) run(c *call, r *http.Request, target string, authErr error) (any, error) {
-	if err := c.parse(r, target); err != nil {
+	if err := c.parse(r, target, s.services[c.service].target); err != nil {
 		return nil, err
 	}
 	if authErr != nil {
@@ -123,8 +143,8 @@ func (s *Sim) run(c *call, r *http.Request, target string, authErr error) (any, 
 		return nil, refuse("InvalidAction", "The service %s is not simulated", c.service)
 	}
 	act, ok := svc.actions[c.action]
-	if !ok && c.service == serviceKMS {
-		return nil, refuse("UnknownOperationException", "the simulator has no kms:%s", c.action)
+	if !ok && speaksJSON(c.service) {
+		return nil, refuse("UnknownOperationException", "the simulator has no %s:%s", c.service, c.action)
 	}
 	if !ok {
 		return nil, refuse("InvalidAction", "The action %s is not valid for this web service.", c.action)
@@ -150,13 +170,14 @@ func (s *Sim) run(c *call, r *http.Request, target string, authErr error) (any, 
 }
 
 // parse reads action and parameters. Error: the service's word for a request it cannot read.
-func (c *call) parse(r *http.Request, target string) error {
+func (c *call) parse(r *http.Request, target, own string) error {
 	if target != "" {
-		name, op, ok := strings.Cut(target, ".")
-		if !ok || name != "TrentService" {
+		// Some clients write the service's package before its name.
+		dot := strings.LastIndexByte(target, '.')
+		if own == "" || dot < 0 || !strings.HasSuffix("."+target[:dot], "."+own) {
 			return refuse("UnknownOperationException", "the simulator does not know the target %.80q", target)
 		}
-		c.action = op
+		c.action = target[dot+1:]
 		if len(c.body) > 0 && !json.Valid(c.body) {
 			return refuse("SerializationException", "the body is not JSON")
 		}
@@ -194,7 +215,7 @@ func regionOf(r *http.Request, c *call) string {
 
 // success prints an answer in the service's protocol.
 func (s *Sim) success(c *call, result any) (kind string, body []byte) {
-	if c.service == serviceKMS {
+	if speaksJSON(c.service) {
 		if result == nil {
 			return jsonKind, nil
 		}
@@ -216,14 +237,14 @@ const jsonKind = "application/x-amz-json-1.1"
 
 // refusal prints an error in the service's protocol.
 func (s *Sim) refusal(c *call, e *apiError) (status int, kind string, body []byte) {
-	switch c.service {
-	case serviceKMS:
+	switch {
+	case speaksJSON(c.service):
 		body, err := json.Marshal(map[string]string{"__type": e.code, "message": e.message})
 		if err != nil {
 			body = []byte("{}")
 		}
 		return e.status, jsonKind, body
-	case serviceEC2:
+	case c.service == serviceEC2:
 		return e.status, "text/xml;charset=UTF-8",
 			nd("Response", nd("Errors", nd("Error", tx("Code", e.code), tx("Message", e.message))), tx("RequestID", c.requestID)).document()
 	}

@@ -24,6 +24,9 @@ type Config struct {
 	// Denial is how a launch dies when the group's role lacks permissions on a key. Default: Cancelled,
 	// "Client.InternalError: Client error on launch".
 	Denial Failure
+	// LookupLimit is how many cloudtrail:LookupEvents an account may ask in a second of the clients' time;
+	// AWS allows 2. 0: as many as it likes.
+	LookupLimit int
 	// GrantNameAlone makes CreateGrant return an existing grant of the same name on the key whatever the
 	// other parameters are. guess: by default a name with other parameters makes a new grant.
 	GrantNameAlone bool
@@ -43,6 +46,11 @@ type Timing struct {
 	Die           time.Duration // from the launch until a doomed instance is terminated: 8 s
 	Notice        time.Duration // from there until the group notices: 30 s
 	Relaunch      time.Duration // from a failed launch to the next try: 30 s
+	Register      time.Duration // from running until the cluster has it ACTIVE; REGISTERING from half of it on: 1 min
+	Place         time.Duration // from there until it runs the cluster's tasks, and from DRAINING until none: 15 s
+	Ping          time.Duration // from running until Systems Manager calls it Online: 45 s
+	Console       time.Duration // from running until the console shows what user data printed: 40 s
+	Trail         time.Duration // until CloudTrail tells of a call: 5 min
 	Terminate     time.Duration // from the order until an instance is terminated: 30 s
 	Forget        time.Duration // after which a terminated instance is no longer listed: 1 h
 	ActivityStays time.Duration // of deleted groups: six weeks
@@ -72,7 +80,7 @@ func New(cfg Config) (*Sim, error) {
 	}
 	w := &world{
 		cfg: cfg, realms: map[realmKey]*realm{}, roles: map[string]*Role{}, sessions: map[string]*session{},
-		denials: map[denial]bool{}, failing: map[string]Failure{}, changed: make(chan struct{}),
+		denials: map[denial]bool{}, failing: map[string]Failure{}, spoiled: map[string]Spoil{}, joins: map[string]string{}, changed: make(chan struct{}),
 	}
 	for _, role := range cfg.Roles {
 		w.roles[role.ARN] = &role
@@ -82,11 +90,14 @@ func New(cfg Config) (*Sim, error) {
 	return &Sim{
 		log: cfg.Log, clock: cfg.Clock, w: w,
 		services: map[string]service{
-			serviceSTS: {"https://sts.amazonaws.com/doc/2011-06-15/", "2011-06-15", stsActions()},
-			serviceKMS: {"", "", kmsActions()},
-			serviceEC2: {"http://ec2.amazonaws.com/doc/2016-11-15/", "2016-11-15", ec2Actions()},
-			serviceIAM: {"https://iam.amazonaws.com/doc/2010-05-08/", "2010-05-08", iamActions()},
-			serviceASG: {"http://autoscaling.amazonaws.com/doc/2011-01-01/", "2011-01-01", autoscalingActions()},
+			serviceSTS: {"https://sts.amazonaws.com/doc/2011-06-15/", "2011-06-15", "", stsActions()},
+			serviceKMS: {"", "", "TrentService", kmsActions()},
+			serviceEC2: {"http://ec2.amazonaws.com/doc/2016-11-15/", "2016-11-15", "", ec2Actions()},
+			serviceIAM: {"https://iam.amazonaws.com/doc/2010-05-08/", "2010-05-08", "", iamActions()},
+			serviceASG: {"http://autoscaling.amazonaws.com/doc/2011-01-01/", "2011-01-01", "", autoscalingActions()},
+			serviceECS: {"", "", "AmazonEC2ContainerServiceV20141113", ecsActions()},
+			serviceSSM: {"", "", "AmazonSSM", ssmActions()},
+			serviceCT:  {"", "", "CloudTrail_20131101", trailActions()},
 		},
 	}, nil
 }
@@ -126,6 +137,11 @@ func (t *Timing) setDefaults() {
 		{&t.Die, 8 * time.Second},
 		{&t.Notice, 30 * time.Second},
 		{&t.Relaunch, 30 * time.Second},
+		{&t.Register, time.Minute},
+		{&t.Place, 15 * time.Second},
+		{&t.Ping, 45 * time.Second},
+		{&t.Console, 40 * time.Second},
+		{&t.Trail, 5 * time.Minute},
 		{&t.Terminate, 30 * time.Second},
 		{&t.Forget, time.Hour},
 		{&t.ActivityStays, 6 * 7 * 24 * time.Hour},

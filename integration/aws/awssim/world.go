@@ -22,6 +22,10 @@ type world struct {
 	denials   map[denial]bool
 	faults    []*fault
 	failing   map[string]Failure // AMI → how its launches die
+	spoiled   map[string]Spoil   // AMI → what does not work in its instances
+	joins     map[string]string  // group, or template by id or name → cluster
+	trail     []*trailEvent      // oldest first
+	lookups   map[string]lookups // account → of this second
 	calls     []Call
 	events    eventQueue
 	changed   chan struct{} // closed and replaced when a security group changes
@@ -40,8 +44,10 @@ type realm struct {
 	templates  []*template
 	instances  []*instance
 	groups     []*group
-	buried     []*group // deleted, for their activities
-	ebsKey     string   // ARN of the default key; empty: the AWS managed one
+	clusters   []*cluster
+	parameters map[string]string // of Systems Manager
+	buried     []*group          // deleted, for their activities
+	ebsKey     string            // ARN of the default key; empty: the AWS managed one
 	ebsEncrypt bool
 	limit      int // of instances; 0: none
 }
