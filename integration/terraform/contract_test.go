@@ -71,6 +71,9 @@ func testContract(t *testing.T, binary string) {
 		"remote_state":                 testRemoteState,
 		"no_workspaces":                testNoWorkspaces,
 		"state_lock":                   testStateLock,
+		"state_pull":                   testStatePull,
+		"state_pull_only_reads":        testStatePullOnlyReads,
+		"foreign_workspace":            testForeignWorkspace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
