@@ -30,26 +30,32 @@ terraform: {binary: %q, cli_config: %q, parallel_runs: 2}
 environments:
   staging:
     aws: {region: %s, role_arn: %q, external_id: {env: DEMO_EXTERNAL}, endpoint: %q, access_key: {env: DEMO_KEY}, secret_key: {env: DEMO_SECRET}}
-  production: {}
+  production:
+    aws: {region: %s, role_arn: %q, external_id: {env: DEMO_EXTERNAL}, endpoint: %q, access_key: {env: DEMO_KEY}, secret_key: {env: DEMO_SECRET}}
 `, st.url, st.hugo.ID, "sqlite://"+filepath.Join(st.dir, "gate.db"), filepath.Join(st.dir, "data"), st.gitlab.URL(),
-		tools.binary, tools.cli, region, gateRole, st.awsURL)
+		tools.binary, tools.cli, region, gateRole, st.awsURL, region, readRole, st.awsURL)
 	fmt.Fprintf(&b, "network: {allow: [%s]}\n", strings.Join(st.allowed(), ", "))
 	b.WriteString("stacks:\n")
-	env := st.terraformEnv()
 	for _, s := range chosen {
-		for _, stack := range s.stacks() {
-			fmt.Fprintf(&b, `  - name: %s
+		for _, repository := range s.repositories() {
+			for _, stack := range repository.stacks {
+				fmt.Fprintf(&b, `  - name: %s
     project: %s
-%s    trigger: {push: staging}
-    staging: {backend_config: {path: %q}, env: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: {env: DEMO_SECRET}, AWS_ENDPOINT_URL: %q}}
-    production: {branch: main, environment: production}
+%s    trigger: {%s}
+    staging: {%s}
+    production: {branch: main, environment: production, %s}
     holds: [{kind: play_job, job: upgrade-gate, opens: step}, {kind: commit_status}]
-`, stack.name, s.project(), stack.where(), tools.stateFile(stack.name), env["AWS_ACCESS_KEY_ID"], env["AWS_ENDPOINT_URL"])
+`, stack.name, repository.path, stack.where(), stack.trigger(), st.site(stack, staging, tools), st.site(stack, production, tools))
+			}
 		}
 	}
 	b.WriteString("gates:\n")
 	for _, s := range chosen {
 		for _, stack := range s.stacks() {
+			if stack.scene != nil {
+				b.WriteString(stack.scene.gates(st.clock.Now()))
+				continue
+			}
 			b.WriteString(st.gatesOf(s, stack.name))
 		}
 	}
@@ -77,6 +83,25 @@ func (st *stage) gatesOf(s story, name upgrade.StackName) string {
 		fmt.Fprintf(&b, "  - {name: outage-%[1]s, kind: availability, environments: [staging], stacks: [%[1]s], path: site-%[1]s, every: 50ms, baseline: 500ms, budget: {longest: 500ms, total: 2s}}\n", name)
 	}
 	return b.String()
+}
+
+// trigger writes what starts a run.
+func (s stack) trigger() string {
+	if s.scene != nil {
+		return "merge_request: {to: main}"
+	}
+	return "push: staging"
+}
+
+// site writes where and how Terraform works on an environment of the stack.
+func (st *stage) site(s stack, env upgrade.EnvName, tools *tools) string {
+	credentials := st.terraformEnv()
+	text := fmt.Sprintf("backend_config: {path: %q}, env: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: {env: DEMO_SECRET}, AWS_ENDPOINT_URL: %q}",
+		tools.stateFile(s.name, env), credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_ENDPOINT_URL"])
+	if s.scene != nil && s.scene.cluster {
+		text += fmt.Sprintf(", var_files: [%s.tfvars]", env)
+	}
+	return text
 }
 
 // where writes in which folder of the repository a stack is, and that nothing else touches it.

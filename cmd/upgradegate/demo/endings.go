@@ -11,7 +11,7 @@ import (
 // promoted is how a change ends that passed: the merge brings the production pipeline, whose held job
 // the service plays; then a person starts the deployment.
 func (p *performance) promoted(ctx context.Context, run upgrade.Run) error {
-	project := p.projects[p.story.name].ID
+	project := p.project.ID
 	if err := p.gitlab.SetBranch(ctx, project, "main", p.commit, p.hugo.ID); err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
@@ -39,7 +39,7 @@ func (p *performance) promoted(ctx context.Context, run upgrade.Run) error {
 
 // shut is how a change ends that a gate stopped: production stays shut, and GitLab shows why.
 func (p *performance) shut(ctx context.Context, run upgrade.Run) error {
-	project := p.projects[p.story.name].ID
+	project := p.project.ID
 	if err := p.gitlab.SetBranch(ctx, project, "main", p.commit, p.hugo.ID); err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // job returns the job of the newest production pipeline of the story's commit.
 func (p *performance) job(name string) (gitlabsim.Job, error) {
-	pipelines := p.gitlab.Pipelines(p.projects[p.story.name].ID)
+	pipelines := p.gitlab.Pipelines(p.project.ID)
 	slices.SortFunc(pipelines, func(a, b gitlabsim.Pipeline) int { return int(b.ID - a.ID) })
 	for _, pipeline := range pipelines {
 		if pipeline.Commit != p.commit || pipeline.Ref != "main" {
@@ -84,7 +84,7 @@ func (p *performance) shows(ctx context.Context, run upgrade.Run, state string) 
 			return fmt.Errorf("read run %d: %w", run.ID, err)
 		}
 		seen := ""
-		for _, pipeline := range p.gitlab.Pipelines(p.projects[p.story.name].ID) {
+		for _, pipeline := range p.gitlab.Pipelines(p.project.ID) {
 			if pipeline.Commit != p.commit {
 				continue
 			}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,6 +32,18 @@ type Told struct {
 	Why    string    `json:"why"` // what was expected and seen
 	TookMS int64     `json:"took_ms"`
 	Runs   []ToldRun `json:"runs"`
+	// Plays are the times that a story is played, each under other circumstances.
+	Plays []ToldPlay `json:"plays,omitempty"`
+}
+
+// ToldPlay is one time that the story was played.
+type ToldPlay struct {
+	Play   int           `json:"play"`
+	Off    []string      `json:"off"` // kinds of gates that were switched off
+	Run    upgrade.RunID `json:"run"`
+	Report []string      `json:"report"` // what happened, what to do, and what each gate said that said no
+	Repair string        `json:"repair,omitempty"`
+	Monday string        `json:"monday"` // what came of production's scale-out
 }
 
 // ToldRun is one run of a story.
@@ -69,13 +82,18 @@ type Act struct {
 // report gathers what the service has of the story's stacks, and what it did in GitLab since its act
 // number from.
 func (st *stage) report(ctx context.Context, s story, from int) ([]ToldRun, error) {
-	runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{ProjectID: st.projects[s.name].ID})
-	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
+	var all []upgrade.Run
+	for _, repository := range s.repositories() {
+		runs, err := st.service.Store.Runs(ctx, upgrade.RunFilter{ProjectID: st.projects[repository.path].ID})
+		if err != nil {
+			return nil, fmt.Errorf("read runs: %w", err)
+		}
+		all = append(all, runs...)
 	}
-	told := make([]ToldRun, 0, len(runs))
-	for _, newest := range slices.Backward(runs) {
-		run, err := st.reportRun(ctx, newest, from)
+	slices.SortFunc(all, func(a, b upgrade.Run) int { return cmp.Compare(a.ID, b.ID) })
+	told := make([]ToldRun, 0, len(all))
+	for _, one := range all {
+		run, err := st.reportRun(ctx, one, from)
 		if err != nil {
 			return nil, err
 		}

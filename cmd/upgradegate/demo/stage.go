@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/upgradegate/upgradegate/cmd/upgradegate/service"
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/integration/aws/awsprovider"
@@ -37,7 +39,7 @@ type stage struct {
 	awsURL   string
 	sites    map[upgrade.StackName]*lab.Site // of the stacks that have one
 	contents map[upgrade.StackName]content   // as staging's branch has them
-	projects map[string]gitlabsim.Project    // by story
+	projects map[string]gitlabsim.Project    // by path
 	service  *service.Service
 	mover    *world.Mover
 	url      string // of the dashboard
@@ -53,9 +55,16 @@ type stage struct {
 // region is where everything is.
 const region = "eu-west-2"
 
-// gateRole is assumed by the gates, with an external id, as in an account of one's own.
+// The environments. They share an account, and in the story incident a key and a role.
+const (
+	staging    upgrade.EnvName = "staging"
+	production upgrade.EnvName = "production"
+)
+
+// gateRole and readRole are assumed by the gates of staging and of production, with an external id.
 const (
 	gateRole   = "arn:aws:iam::111111111111:role/upgradegate-staging"
+	readRole   = "arn:aws:iam::111111111111:role/upgradegate-readonly"
 	externalID = upgrade.Secret("demo-external-id")
 )
 
@@ -113,7 +122,8 @@ func build(ctx context.Context, o Options, dir string, listener net.Listener, ch
 
 func (st *stage) buildAWS(ctx context.Context) (err error) {
 	st.aws, err = awssim.New(awssim.Config{
-		Clock: st.clock, Region: region, Roles: []awssim.Role{{ARN: gateRole, ExternalID: externalID}}, Log: st.options.Log,
+		Clock: st.clock, Region: region, Log: st.options.Log,
+		Roles: []awssim.Role{{ARN: gateRole, ExternalID: externalID}, {ARN: readRole, ExternalID: externalID}},
 	})
 	if err != nil {
 		return fmt.Errorf("simulate AWS: %w", err)
@@ -143,21 +153,56 @@ func (st *stage) buildGitLab(ctx context.Context) (err error) {
 	return nil
 }
 
-// buildStory makes the story's sites, its repository, and the infrastructure as it stands before: Terraform
+// buildStory makes the story's sites, its repositories, and the infrastructure as it stands before: Terraform
 // is run by hand once, as it was before anybody thought of a gate.
 func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
-	repository := map[string]string{}
-	for _, stack := range s.stacks() {
-		files, err := st.buildStack(ctx, s, stack, tools)
-		if err != nil {
+	repositories := s.repositories()
+	files := make([]map[string]string, len(repositories))
+	var group errgroup.Group
+	group.SetLimit(2)
+	for i, repository := range repositories {
+		for _, stack := range repository.stacks {
+			if stack.scene == nil {
+				continue
+			}
+			if err := st.buildProp(stack.scene); err != nil {
+				return errors.Join(err, group.Wait())
+			}
+		}
+		group.Go(func() (err error) {
+			files[i], err = st.buildStacks(ctx, s, repository.stacks, tools)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, repository := range repositories {
+		if err := st.addProject(ctx, repository.path, files[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// buildStacks makes what a repository's stacks have, and returns its files.
+func (st *stage) buildStacks(ctx context.Context, s story, stacks []stack, tools *tools) (map[string]string, error) {
+	all := map[string]string{}
+	for _, stack := range stacks {
+		files, err := st.buildStack(ctx, s, stack, tools)
+		if err != nil {
+			return nil, err
+		}
 		for name, text := range files {
-			repository[path.Join(stack.dir, name)] = text
+			all[path.Join(stack.dir, name)] = text
 		}
 	}
+	return all, nil
+}
+
+func (st *stage) addProject(ctx context.Context, name string, files map[string]string) error {
 	project, err := st.gitlab.AddProject(ctx, gitlabsim.ProjectSpec{
-		Path: s.project(), Files: repository, Message: "The platform as it is", Author: st.hugo.ID, Branches: []string{"staging"},
+		Path: name, Files: files, Message: "The platform as it is", Author: st.hugo.ID, Branches: []string{"staging"},
 		Members: map[int64]gitlabsim.Access{st.bot.ID: gitlabsim.Maintainer, st.priya.ID: gitlabsim.Developer, st.hugo.ID: gitlabsim.Maintainer},
 		Protected: []gitlabsim.ProtectedBranch{
 			{Name: "main", Push: gitlabsim.Maintainer, Merge: gitlabsim.Maintainer},
@@ -169,12 +214,15 @@ func (st *stage) buildStory(ctx context.Context, s story, tools *tools) error {
 	if err != nil {
 		return fmt.Errorf("make the project: %w", err)
 	}
-	st.projects[s.name] = project
+	st.projects[name] = project
 	return nil
 }
 
 // buildStack makes a stack's site and what its configuration says, and returns its files.
 func (st *stage) buildStack(ctx context.Context, s story, stack stack, tools *tools) (map[string]string, error) {
+	if stack.scene != nil {
+		return st.buildScene(ctx, stack, tools)
+	}
 	network := st.aws.Network("", region)
 	c := content{
 		stack: stack.name, provider: tools.version, vpc: network.VPC, subnets: network.Subnets,
@@ -193,7 +241,7 @@ func (st *stage) buildStack(ctx context.Context, s story, stack stack, tools *to
 	if err != nil {
 		return nil, err
 	}
-	if err := tools.applyByHand(ctx, stack.name, files, st.terraformEnv()); err != nil {
+	if err := tools.applyByHand(ctx, byHand{stack: stack.name, files: files, env: st.terraformEnv()}); err != nil {
 		return nil, err
 	}
 	if site := st.sites[stack.name]; site != nil {

@@ -16,27 +16,45 @@ type story struct {
 	dirs     []string // of its stacks in the repository; none: one stack at the top
 	siteless bool     // nothing of it is about the site
 	watched  bool     // the site is probed during each apply
+	several  []repository
 	tell     func(ctx context.Context, p *performance) error
+}
+
+// repository is a GitLab project of a story, with its stacks.
+type repository struct {
+	path   string
+	stacks []stack
 }
 
 // stack is one root module of a story's repository.
 type stack struct {
-	name upgrade.StackName
-	dir  string
+	name  upgrade.StackName
+	dir   string
+	scene *scene // of the story incident; nil: a web group behind a site
+}
+
+// repositories are the story's projects: several, or one with all its stacks.
+func (s story) repositories() []repository {
+	if len(s.several) > 0 {
+		return s.several
+	}
+	one := repository{path: "platform/" + s.name}
+	for _, dir := range s.dirs {
+		one.stacks = append(one.stacks, stack{name: upgrade.StackName(s.name + "-" + path.Base(dir)), dir: dir})
+	}
+	if len(s.dirs) == 0 {
+		one.stacks = []stack{{name: upgrade.StackName(s.name)}}
+	}
+	return []repository{one}
 }
 
 func (s story) stacks() []stack {
-	if len(s.dirs) == 0 {
-		return []stack{{name: upgrade.StackName(s.name)}}
+	var all []stack
+	for _, repository := range s.repositories() {
+		all = append(all, repository.stacks...)
 	}
-	stacks := make([]stack, len(s.dirs))
-	for i, dir := range s.dirs {
-		stacks[i] = stack{name: upgrade.StackName(s.name + "-" + path.Base(dir)), dir: dir}
-	}
-	return stacks
+	return all
 }
-
-func (s story) project() string { return "platform/" + s.name }
 
 // The images that the simulated AWS has.
 const (
@@ -79,7 +97,7 @@ func tellOutage(ctx context.Context, p *performance) error {
 	if err := p.push(ctx, p.top(), "Move to the new load balancer", func(c *content) { c.outage = true }); err != nil {
 		return err
 	}
-	if err := p.yes(ctx, "the rule of the old load balancer goes"); err != nil {
+	if err := p.yes(ctx, p.top(), "the rule of the old load balancer goes"); err != nil {
 		return err
 	}
 	run, err := p.blocked(ctx, p.top(), noes{"site-outage": "TCP"})
@@ -110,7 +128,7 @@ func (p *performance) interrupt(ctx context.Context) (upgrade.Run, error) {
 	if err != nil {
 		return upgrade.Run{}, err
 	}
-	if err := p.yes(ctx, "the same group is made again at once"); err != nil {
+	if err := p.yes(ctx, p.top(), "the same group is made again at once"); err != nil {
 		return upgrade.Run{}, err
 	}
 	return p.blocked(ctx, p.top(), noes{upgrade.GateName("outage-" + p.story.name): "new connections were not answered"})
@@ -148,7 +166,7 @@ func tellRehearse(ctx context.Context, p *performance) error {
 		return err
 	}
 	p.options.say("  it is rehearsed: staging goes back to what production has first")
-	if err := p.yes(ctx, "it is replaced once more on the way back, on staging only"); err != nil {
+	if err := p.yes(ctx, p.top(), "it is replaced once more on the way back, on staging only"); err != nil {
 		return err
 	}
 	run, err := p.until(ctx, p.top(), upgrade.PhaseUnlocked)

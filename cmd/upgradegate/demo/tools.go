@@ -42,16 +42,25 @@ func findTools(ctx context.Context, binary, cli, version, dir string) (*tools, e
 	}
 }
 
-// stateFile is where the stack's staging state is.
-func (t *tools) stateFile(stack upgrade.StackName) string {
-	return filepath.Join(t.dir, "state", string(stack)+".tfstate")
+// stateFile is where the stack's state of an environment is.
+func (t *tools) stateFile(stack upgrade.StackName, env upgrade.EnvName) string {
+	return filepath.Join(t.dir, "state", string(env), string(stack)+".tfstate")
+}
+
+// byHand is what is applied as it was before anybody thought of a gate: to staging, and to others.
+type byHand struct {
+	stack  upgrade.StackName
+	files  map[string]string
+	env    map[string]string // Terraform's
+	also   []upgrade.EnvName
+	varied bool // each environment has a file of variables
 }
 
 // applyByHand initialises and applies the configuration, and adds the provider lock file that init wrote
-// to files: each build of this program is another provider with a checksum of its own.
-func (t *tools) applyByHand(ctx context.Context, stack upgrade.StackName, files, env map[string]string) error {
-	dir := filepath.Join(t.dir, "byhand", string(stack))
-	for name, text := range files {
+// to its files: each build of this program is another provider with a checksum of its own.
+func (t *tools) applyByHand(ctx context.Context, h byHand) error {
+	dir := filepath.Join(t.dir, "byhand", string(h.stack))
+	for name, text := range h.files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			return fmt.Errorf("write the configuration: %w", err)
@@ -60,14 +69,19 @@ func (t *tools) applyByHand(ctx context.Context, stack upgrade.StackName, files,
 			return fmt.Errorf("write the configuration: %w", err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(t.stateFile(stack)), 0o750); err != nil {
-		return fmt.Errorf("make the folder of states: %w", err)
+	commands := [][]string{{"init", "-input=false", "-no-color", "-backend-config=path=" + t.stateFile(h.stack, staging)}}
+	for _, env := range append([]upgrade.EnvName{staging}, h.also...) {
+		if err := os.MkdirAll(filepath.Dir(t.stateFile(h.stack, env)), 0o750); err != nil {
+			return fmt.Errorf("make the folder of states: %w", err)
+		}
+		apply := []string{"apply", "-input=false", "-no-color", "-auto-approve", "-state=" + t.stateFile(h.stack, env)}
+		if h.varied {
+			apply = append(apply, "-var-file="+string(env)+".tfvars")
+		}
+		commands = append(commands, apply)
 	}
-	for _, args := range [][]string{
-		{"init", "-input=false", "-no-color", "-backend-config=path=" + t.stateFile(stack)},
-		{"apply", "-input=false", "-no-color", "-auto-approve"},
-	} {
-		if err := t.run(ctx, dir, args, env); err != nil {
+	for _, args := range commands {
+		if err := t.run(ctx, dir, args, h.env); err != nil {
 			return err
 		}
 	}
@@ -75,7 +89,7 @@ func (t *tools) applyByHand(ctx context.Context, stack upgrade.StackName, files,
 	if err != nil {
 		return fmt.Errorf("read the lock file: %w", err)
 	}
-	files[".terraform.lock.hcl"] = string(lock)
+	h.files[".terraform.lock.hcl"] = string(lock)
 	return nil
 }
 
