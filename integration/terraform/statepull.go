@@ -66,7 +66,8 @@ func (w *workplace) pull(ctx context.Context, program string, env map[string]str
 	}
 	_, errRead := io.Copy(to, pipe)
 	if errRead != nil {
-		cancel() // nobody wants the rest
+		_ = pipe.Close() // nobody wants the rest, and who waits to write it would not end
+		cancel()
 	}
 	errWait := cmd.Wait()
 	switch {
