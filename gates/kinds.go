@@ -44,6 +44,11 @@ func Kinds() []Kind {
 		{Name: KindOutage, Stages: []upgrade.Stage{upgrade.StageDuring}, Settle: 10 * time.Second, Deadline: 10 * time.Minute},
 		// What a plan destroys, and whether it was carried out, stays so as long as nothing changes.
 		{Name: KindGuard, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 5 * time.Minute},
+		// Grants and revocations are listed at once, whenever they take effect: aws.md §1. It reads, and
+		// touches nothing that runs.
+		{Name: KindGrants, Stages: []upgrade.Stage{upgrade.StageAfter}, GoodFor: 24 * time.Hour, Deadline: 5 * time.Minute},
+		// What other states own is asked of states that may have to be read for it.
+		{Name: KindOwner, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 10 * time.Minute},
 		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter}, Deadline: 30 * time.Minute},
 	}
 }
