@@ -12,12 +12,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
+	"github.com/upgradegate/upgradegate/integration/aws/intent"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
 )
 
-// takeTries is how often TakeOne looks anew when the instance that it wants to take goes by itself.
-const takeTries = 3
+const (
+	runTag    = "gate:run"
+	intentTag = "gate:added" // on a real group that has one instance more, or is about to have
+	// takeTries is how often TakeOne looks anew when the instance that it wants to take goes by itself.
+	takeTries = 3
+)
 
 // AddOne asks one instance more of a real group. Of tags it needs gate:run, a word, and gate:expires, RFC
 // 3339. The intent is written first, as the tag gate:added of the group, which is not propagated; so
@@ -29,9 +34,9 @@ const takeTries = 3
 // group: autoscaling:CreateOrUpdateTags with aws:TagKeys gate:added, autoscaling:SetDesiredCapacity;
 // autoscaling:DescribeAutoScalingGroups.
 func (c *Client) AddOne(ctx context.Context, group string, tags map[string]string) error {
-	want := intent{run: tags[runTag]}
-	want.expires, _ = time.Parse(time.RFC3339, tags[expiresTag]) // refused as zero by text
-	if _, err := want.text(); err != nil {
+	want := intent.Intent{Run: tags[runTag]}
+	want.Expires, _ = time.Parse(time.RFC3339, tags[expiresTag]) // refused as zero by Text
+	if _, err := want.Text(); err != nil {
 		return err
 	}
 	return c.ask(ctx, "ask one instance more of "+group, func(ctx context.Context) error {
@@ -39,13 +44,13 @@ func (c *Client) AddOne(ctx context.Context, group string, tags map[string]strin
 		if err != nil {
 			return err
 		}
-		want.desired = int(awssdk.ToInt32(g.DesiredCapacity))
+		want.Desired = int(awssdk.ToInt32(g.DesiredCapacity))
 		if value, there := intentOf(g); there {
-			old, err := intentOfRun(group, value, want.run)
+			old, err := intentOfRun(group, value, want.Run)
 			if err != nil {
 				return err
 			}
-			if want.desired > old.desired {
+			if want.Desired > old.Desired {
 				return nil // a first try has come that far
 			}
 		}
@@ -53,11 +58,9 @@ func (c *Client) AddOne(ctx context.Context, group string, tags map[string]strin
 			return err
 		}
 		for _, i := range g.Instances {
-			if m, ok := mark(awssdk.ToString(i.InstanceId)); ok {
-				want.members += m
-			}
+			want.Remember(awssdk.ToString(i.InstanceId))
 		}
-		value, err := want.text()
+		value, err := want.Text()
 		if err != nil {
 			return err
 		}
@@ -67,10 +70,10 @@ func (c *Client) AddOne(ctx context.Context, group string, tags map[string]strin
 		}}}); err != nil {
 			return err
 		}
-		if err := c.setDesired(ctx, group, want.desired+1); err != nil {
+		if err := c.setDesired(ctx, group, want.Desired+1); err != nil {
 			return err
 		}
-		c.cfg.Log.InfoContext(ctx, "one instance more asked", "group", group, "desired", want.desired+1)
+		c.cfg.Log.InfoContext(ctx, "one instance more asked", "group", group, "desired", want.Desired+1)
 		return nil
 	})
 }
@@ -86,18 +89,18 @@ func intentOf(g scalingtypes.AutoScalingGroup) (value string, there bool) {
 }
 
 // intentOfRun reads the tag, and refuses one that is not of the run.
-func intentOfRun(group, value, run string) (intent, error) {
-	i, ok := readIntent(value)
+func intentOfRun(group, value, run string) (intent.Intent, error) {
+	i, ok := intent.Read(value)
 	switch {
 	case !ok:
 		return i, &upgrade.Error{
 			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("the tag %s of the Auto Scaling group %s cannot be read: %.80q", intentTag, group, value),
 			Hint: "look whether the group has one instance more than it should, and remove the tag",
 		}
-	case i.run != run:
+	case i.Run != run:
 		return i, &upgrade.Error{
 			Code: upgrade.CodeConflict,
-			Msg:  fmt.Sprintf("the Auto Scaling group %s has one instance more already, for run %s until %s", group, i.run, i.expires.Format(time.RFC3339)),
+			Msg:  fmt.Sprintf("the Auto Scaling group %s has one instance more already, for run %s until %s", group, i.Run, i.Expires.Format(time.RFC3339)),
 			Hint: "wait until it is taken back",
 		}
 	}
@@ -143,8 +146,8 @@ func (c *Client) Added(ctx context.Context) ([]cloud.Added, error) {
 		return c.eachGroup(ctx, "tag-key", intentTag, func(g scalingtypes.AutoScalingGroup) error {
 			value, _ := intentOf(g)
 			one := cloud.Added{Group: awssdk.ToString(g.AutoScalingGroupName)}
-			if i, ok := readIntent(value); ok {
-				one.Run, one.Expires, one.Desired = i.run, i.expires, i.desired
+			if i, ok := intent.Read(value); ok {
+				one.Run, one.Expires, one.Desired = i.Run, i.Expires, i.Desired
 				var err error
 				if one.InstanceID, err = c.first(ctx, newcomers(g, i)); err != nil {
 					return err
@@ -161,11 +164,11 @@ func (c *Client) Added(ctx context.Context) ([]cloud.Added, error) {
 }
 
 // newcomers returns the instances that a group launched since the intent was written and keeps.
-func newcomers(g scalingtypes.AutoScalingGroup, i intent) []string {
+func newcomers(g scalingtypes.AutoScalingGroup, i intent.Intent) []string {
 	var out []string
 	for _, m := range g.Instances {
 		id, state := awssdk.ToString(m.InstanceId), string(m.LifecycleState)
-		if !strings.HasPrefix(state, "Terminat") && !strings.HasPrefix(state, "Detach") && !i.knows(id) {
+		if !strings.HasPrefix(state, "Terminat") && !strings.HasPrefix(state, "Detach") && !i.Knows(id) {
 			out = append(out, id)
 		}
 	}
@@ -224,10 +227,10 @@ func (c *Client) TakeOne(ctx context.Context, added cloud.Added) error {
 }
 
 // takeBack does so once. It reports done = false when the instance went by itself meanwhile.
-func (c *Client) takeBack(ctx context.Context, g scalingtypes.AutoScalingGroup, i intent, prefer string) (done bool, err error) {
+func (c *Client) takeBack(ctx context.Context, g scalingtypes.AutoScalingGroup, i intent.Intent, prefer string) (done bool, err error) {
 	group, desired := awssdk.ToString(g.AutoScalingGroupName), int(awssdk.ToInt32(g.DesiredCapacity))
 	// Nothing to take where somebody has lowered it, or has made it the least that the group may have.
-	if desired > i.desired && int(awssdk.ToInt32(g.MinSize)) < desired {
+	if desired > i.Desired && int(awssdk.ToInt32(g.MinSize)) < desired {
 		since := newcomers(g, i)
 		if slices.Contains(since, prefer) {
 			since = []string{prefer}

@@ -2,8 +2,10 @@ package aws_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
@@ -116,5 +118,65 @@ func testUnknownOfChain(t *testing.T, s subject) {
 	}
 	if got, err := s.client.Snapshots(ctx, []string{"snap-00000000000000000", "snap-00000000000000001"}); err != nil || len(got) != 0 {
 		t.Errorf("snapshots: %+v, %v", got, err)
+	}
+}
+
+// testNode looks at an instance that a trial launched.
+func (s subject) testNode(t *testing.T, id string) {
+	t.Helper()
+	ctx := t.Context()
+	volumes, err := s.client.Volumes(ctx, id)
+	if err != nil || len(volumes) == 0 {
+		t.Fatalf("volumes: %+v, %v", volumes, err)
+	}
+	for _, v := range volumes {
+		if v.ID == "" || v.Device == "" || v.State != "in-use" || v.Attachment != "attached" || v.Encrypted != strings.HasPrefix(v.KeyID, "arn:") {
+			t.Errorf("volume: %+v", v)
+		}
+	}
+	// What these say depends on the image.
+	if _, err := s.client.Console(ctx, id); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.client.Ping(ctx, id); err != nil {
+		t.Error(err)
+	}
+}
+
+func testUnknownOfNode(t *testing.T, s subject) {
+	t.Helper()
+	ctx := t.Context()
+	const none = "i-00000000000000000"
+	if got, err := s.client.Volumes(ctx, none); err != nil || len(got) != 0 {
+		t.Errorf("volumes: %+v, %v", got, err)
+	}
+	if online, err := s.client.Ping(ctx, none); err != nil || online {
+		t.Errorf("ping: %t, %v", online, err)
+	}
+	if _, err := s.client.Console(ctx, none); code(err) != upgrade.CodeNotFound {
+		t.Errorf("console: %v, want code %s", err, upgrade.CodeNotFound)
+	}
+	if _, err := s.client.Containers(ctx, "gate-none", []string{none}); code(err) != upgrade.CodeNotFound {
+		t.Errorf("containers of an unknown cluster: %v, want code %s", err, upgrade.CodeNotFound)
+	}
+	if added, err := s.client.Added(ctx); err != nil || slices.ContainsFunc(added, func(a cloud.Added) bool { return a.Group == s.group }) {
+		t.Errorf("added: %+v, %v", added, err)
+	}
+	if err := s.client.TakeOne(ctx, cloud.Added{Group: s.group, Run: "481"}); err != nil {
+		t.Errorf("take back what was not added: %v", err)
+	}
+}
+
+func testEvents(t *testing.T, s subject) {
+	t.Helper()
+	since := time.Now().Add(-24 * time.Hour)
+	events, err := s.client.KeyEvents(t.Context(), since)
+	if err != nil || !slices.IsSortedFunc(events, func(a, b cloud.KeyEvent) int { return a.At.Compare(b.At) }) {
+		t.Errorf("got %+v, %v", events, err)
+	}
+	for _, e := range events {
+		if e.ID == "" || e.Name == "" || e.By == "" || e.KeyID == "" || e.At.Before(since.Truncate(time.Second)) {
+			t.Errorf("event: %+v", e)
+		}
 	}
 }

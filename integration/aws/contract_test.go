@@ -55,6 +55,8 @@ func testContract(t *testing.T, open func(*testing.T) subject) {
 	t.Run("end_before_launch", func(t *testing.T) { testEndAtOnce(t, open(t)) })
 	t.Run("chain", func(t *testing.T) { testChain(t, open(t)) })
 	t.Run("unknown_of_chain", func(t *testing.T) { testUnknownOfChain(t, open(t)) })
+	t.Run("unknown_of_node", func(t *testing.T) { testUnknownOfNode(t, open(t)) })
+	t.Run("events", func(t *testing.T) { testEvents(t, open(t)) })
 }
 
 func testUnknownGroup(t *testing.T, s subject) {
@@ -126,6 +128,7 @@ func testLaunch(t *testing.T, s subject) {
 		}
 	}
 	id := s.healthy(t, want)
+	s.testNode(t, id)
 	group, err := s.client.Group(ctx, want.Name)
 	if err != nil {
 		t.Fatal(err)
