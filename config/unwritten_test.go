@@ -22,13 +22,14 @@ func TestUnwritten(t *testing.T) {
     production: {branch: main, environment: production}
 gates:`, 1)
 	for _, tt := range []struct{ name, written, want string }{
-		{"nothing_written", "", "destroy-guard[] settled[]"},
-		{"for_all", "  - {name: calm, kind: settled, environments: [staging]}", "calm[] destroy-guard[]"},
-		{"of_the_same_name", "  - {name: settled, kind: settled, environments: [staging]}", "settled[] destroy-guard[]"},
-		{"for_one", "  - {name: calm, kind: settled, environments: [staging], stacks: [web]}", "calm[web] destroy-guard[] settled[app]"},
+		{"nothing_written", "", "destroy-guard[] ownership[] settled[]"},
+		{"for_all", "  - {name: calm, kind: settled, environments: [staging]}", "calm[] destroy-guard[] ownership[]"},
+		{"of_the_same_name", "  - {name: settled, kind: settled, environments: [staging]}", "settled[] destroy-guard[] ownership[]"},
+		{"for_one", "  - {name: calm, kind: settled, environments: [staging], stacks: [web]}", "calm[web] destroy-guard[] ownership[] settled[app]"},
 		{"for_each", `  - {name: calm, kind: settled, environments: [staging], stacks: [web]}
-  - {name: still, kind: settled, environments: [staging], stacks: [app]}`, "calm[web] still[app] destroy-guard[]"},
-		{"not_required", "  - {name: losses, kind: destroy-guard, environments: [staging], required: false}", "losses[] settled[]"},
+  - {name: still, kind: settled, environments: [staging], stacks: [app]}`, "calm[web] still[app] destroy-guard[] ownership[]"},
+		{"not_required", "  - {name: losses, kind: destroy-guard, environments: [staging], required: false}", "losses[] ownership[] settled[]"},
+		{"owners_for_one", "  - {name: owners, kind: ownership, environments: [staging], stacks: [app], max_age: 2h}", "owners[app] destroy-guard[] ownership[web] settled[]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, err := config.Parse("gate.yaml", []byte(two+tt.written+"\n"), source())
