@@ -91,3 +91,31 @@ func (s *Sim) Scale(account, region, groupName string, desired int) error {
 	s.w.look(r, g, now.Add(s.w.cfg.Timing.Reconcile))
 	return nil
 }
+
+// AddPolicy attaches an identity policy (JSON) to a user or role. A principal with policies may do only what
+// they allow; one without may do everything. Error: CodeInvalid for what cannot be read, and for an operator
+// or a condition key that is not simulated, which is never ignored.
+func (s *Sim) AddPolicy(principal, policyJSON string) error {
+	parsed, err := parseIdentityPolicy(policyJSON)
+	if err != nil {
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("the policy of %s cannot be simulated: %v", principal, err)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w.policies[principal] = append(s.w.policies[principal], parsed)
+	return nil
+}
+
+// DropPolicies takes all policies from a principal, which may do everything then.
+func (s *Sim) DropPolicies(principal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.w.policies, principal)
+}
+
+// AddProfile says which role an instance profile has. By default it is the role of the same name.
+func (s *Sim) AddProfile(account, name, roleARN string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w.profiles[s.ownLocked(account, "").account+" "+name] = roleARN
+}

@@ -87,8 +87,10 @@ func (g *group) apply(c *call, fresh bool) error {
 		if c.roles[role] == nil || !isServiceLinked(role) {
 			return invalid("ARN specified for Service-Linked Role does not exist.")
 		}
-		if c.denied(c.who, "iam", "PassRole") {
-			return accessDenied("iam", "PassRole", role, c.who)
+		if role != c.realm.defaultRole() {
+			if err := c.may(passRole(role, "autoscaling.amazonaws.com")); err != nil {
+				return err
+			}
 		}
 		draft.role = role
 	}
@@ -175,28 +177,32 @@ func (g *group) source(c *call) error {
 	}
 	g.template = templateRef{t.id, t.name, spec.or("Version", "$Default")}
 	if g.mixed != nil {
-		at := g.mixed.child("LaunchTemplate").child("LaunchTemplateSpecification")
-		*at.child("LaunchTemplateId") = tree{value: t.id, set: true, used: true}
-		*at.child("LaunchTemplateName") = tree{value: t.name, set: true, used: true}
-		*at.child("Version") = tree{value: g.template.version, set: true, used: true}
-	}
-	if c.denied(c.who, serviceEC2, "RunInstances") {
-		return notAuthorized(t)
+		g.template.complete(g.mixed.child("LaunchTemplate").child("LaunchTemplateSpecification"))
+		if err := g.overriding(c.realm); err != nil {
+			return formed(err)
+		}
 	}
 	var into *subnet
 	if len(g.subnets) > 0 {
 		into = g.subnets[0]
 	}
-	v, err := t.version(g.template.version)
-	if err != nil {
-		return formed(err)
-	}
-	p, err := c.prepare(c.realm, v.data, into)
-	if err != nil {
-		return formed(err)
-	}
-	if p.profile != "" && c.denied(c.who, "iam", "PassRole") {
-		return notAuthorized(t)
+	for _, ref := range g.sources() {
+		t, err := c.realm.template(ref.id, "")
+		if err != nil {
+			return formed(err)
+		}
+		v, err := t.version(ref.version)
+		if err != nil {
+			return formed(err)
+		}
+		p, err := c.prepare(c.realm, v.data, into)
+		if err != nil {
+			return formed(err)
+		}
+		p.template, p.version = t, v.number
+		if c.may(c.runNeeds(p, into != nil)...) != nil {
+			return notAuthorized(t)
+		}
 	}
 	return nil
 }

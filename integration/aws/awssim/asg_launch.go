@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -124,11 +125,16 @@ func (w *world) relaunch(g *group) time.Duration {
 
 // recipe resolves the group's template into something to launch.
 func (w *world) recipe(r *realm, g *group, into *subnet) (*plan, error) {
-	t, err := r.template(g.template.id, "")
+	// guess: the first override is what is launched; in reality the allocation strategy decides.
+	from := override{template: g.template}
+	if overrides := g.overrides(); len(overrides) > 0 {
+		from = overrides[0]
+	}
+	t, err := r.template(from.template.id, "")
 	if err != nil {
 		return nil, err
 	}
-	v, err := t.version(g.template.version)
+	v, err := t.version(from.template.version)
 	if err != nil {
 		return nil, err
 	}
@@ -137,11 +143,7 @@ func (w *world) recipe(r *realm, g *group, into *subnet) (*plan, error) {
 		return nil, err
 	}
 	p.template, p.version = t, v.number
-	if g.mixed != nil {
-		if overrides := g.mixed.at("LaunchTemplate").items("Overrides"); len(overrides) > 0 {
-			p.kind = overrides[0].or("InstanceType", p.kind)
-		}
-	}
+	p.kind = cmp.Or(from.kind, p.kind)
 	p.tags = maps.Clone(p.tags)
 	for _, tag := range g.tags {
 		if tag.propagate {

@@ -86,6 +86,12 @@ func runInstances(c *call) (any, error) {
 	if tmpl != nil {
 		p.template, p.version = tmpl, v.number
 	}
+	if err := c.may(c.runNeeds(p, c.p.has("SubnetId") || c.p.has("NetworkInterface"))...); err != nil {
+		return nil, err
+	}
+	if c.p.is("DryRun") {
+		return nil, dryRun()
+	}
 	if err := c.realm.room(low); err != nil {
 		return nil, err
 	}

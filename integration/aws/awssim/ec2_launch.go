@@ -29,6 +29,7 @@ type plan struct {
 	volumeTags map[string]string
 	profile    string
 	userData   string // decoded
+	parameter  string // of Systems Manager, that named the image
 	keyName    string
 	template   *template
 	version    int
@@ -43,6 +44,9 @@ func (w *world) prepare(r *realm, data *tree, into *subnet) (*plan, error) {
 	ami, err := r.resolve(data.str("ImageId"))
 	if err != nil {
 		return nil, err
+	}
+	if name, named := strings.CutPrefix(data.str("ImageId"), "resolve:ssm:"); named {
+		p.parameter = name
 	}
 	if p.image, err = w.image(ami, r.realmKey); err != nil {
 		return nil, err

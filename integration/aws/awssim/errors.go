@@ -28,26 +28,6 @@ func missing(name string) error {
 	return refuse("MissingParameter", "The request must contain the parameter %s", name)
 }
 
-// accessDenied is the refusal of IAM in the shape of the service.
-func accessDenied(service, action, resource string, who identity) error {
-	perm := permission(service, action)
-	if resource == "" {
-		resource = "*"
-	}
-	words := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
-		who.ARN, perm, resource, perm)
-	switch {
-	case service == serviceEC2:
-		return &apiError{
-			http.StatusForbidden, "UnauthorizedOperation",
-			"You are not authorized to perform this operation. " + words,
-		}
-	case speaksJSON(service):
-		return &apiError{http.StatusBadRequest, "AccessDeniedException", words}
-	}
-	return &apiError{http.StatusForbidden, "AccessDenied", words}
-}
-
 // throttled is each service's way to say "slower".
 func throttled(service string) error {
 	switch {

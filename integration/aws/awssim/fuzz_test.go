@@ -65,7 +65,7 @@ func FuzzParsePolicy(f *testing.F) {
 			return
 		}
 		who := identity{ARN: "arn:aws:iam::111111111111:role/r", Principal: "arn:aws:iam::111111111111:role/r", Account: "111111111111"}
-		if allow, deny := p.judge(who, "111111111111", "Decrypt", nil); deny && (allow.direct || allow.account) {
+		if allow, deny := p.judge(who, "Decrypt", nil); deny && (allow.direct || allow.account) {
 			t.Errorf("%s both allows and denies", text)
 		}
 	})
@@ -89,4 +89,48 @@ func TestWild(t *testing.T) {
 			t.Errorf("wild(%q, %q) = %t, want %t", tc.pattern, tc.v, got, tc.want)
 		}
 	}
+}
+
+// FuzzParseIdentityPolicy checks that whatever is accepted can be judged, and that a denial of everything
+// denies everything.
+func FuzzParseIdentityPolicy(f *testing.F) {
+	f.Add(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*","Condition":{"Bool":{"ec2:IsLaunchTemplateResource":true}}}}`)
+	f.Add(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","NotAction":["kms:List*"],"NotResource":["arn:aws:kms:*:1:key/*"],"Condition":{"ForAllValues:StringLikeIfExists":{"aws:TagKeys":["gate:*"]}}}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parseIdentityPolicy(text)
+		if err != nil {
+			return
+		}
+		all, err := parseIdentityPolicy(`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who := identity{Principal: "arn:aws:iam::111111111111:role/r"}
+		w := &world{policies: map[string][]identityPolicy{who.Principal: {p}}}
+		a := access{"ec2:RunInstances", "arn:aws:ec2:eu-west-2:111111111111:instance/*", facts{"aws:tagkeys": {"gate:run"}}}
+		_ = w.judge(who, a)
+		w.policies[who.Principal] = append(w.policies[who.Principal], all)
+		if got := w.judge(who, a); got != forbidden {
+			t.Errorf("with everything denied: %d", got)
+		}
+	})
+}
+
+func FuzzParseContainerFilter(f *testing.F) {
+	f.Add("ec2InstanceId in [i-1, i-2] and agentConnected == true")
+	f.Add("ec2InstanceId != i-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		tests, err := parseContainerFilter(text)
+		if err != nil {
+			return
+		}
+		for _, one := range tests {
+			if one.attribute == "" || len(one.values) == 0 || slices.Contains(one.values, "") {
+				t.Errorf("%q became %+v", text, one)
+			}
+		}
+		if len(tests) == 0 && strings.TrimSpace(text) != "" {
+			t.Errorf("%q asks nothing", text)
+		}
+	})
 }

@@ -86,8 +86,8 @@ func onKey(do func(*call, *kmsKey) (any, error)) action {
 			return nil, err
 		}
 		c.key = key
-		if !c.mayCall(key) {
-			return nil, accessDenied(serviceKMS, c.action, key.arn(), c.who)
+		if err := c.mayCall(key); err != nil {
+			return nil, err
 		}
 		if err := stateAllows(key, c.action); err != nil {
 			return nil, err
@@ -105,11 +105,31 @@ func sameAccountOnly(action string) bool {
 	return true
 }
 
-func (c *call) mayCall(key *kmsKey) bool {
-	if key.account != c.who.Account && sameAccountOnly(c.action) {
-		return false
+// mayCall refuses a call of one's own that neither grant nor policies allow.
+func (c *call) mayCall(key *kmsKey) error {
+	a := access{permission(serviceKMS, c.action), key.arn(), c.keyFacts()}
+	v := c.judge(c.who, a)
+	if v != forbidden && (key.account == c.who.Account || !sameAccountOnly(c.action)) && c.mayUse(c.who, key, c.action, c.now, a.facts, false) {
+		return nil
 	}
-	return c.mayUse(c.who, key, c.action, c.now, false)
+	if v == allowed {
+		v = unsaid // it is the key's policy that does not
+	}
+	return notAllowed(serviceKMS, a, c.who, v)
+}
+
+// keyFacts are what a call says of a grant, for conditions on CreateGrant and its kin.
+func (c *call) keyFacts() facts {
+	f := facts{"aws:requestedregion": {c.realm.region}, "kms:calleraccount": {c.who.Account}}
+	switch c.action {
+	case "CreateGrant", "ListGrants", "RevokeGrant":
+		f["kms:grantisforawsresource"] = []string{"false"}
+	}
+	var in createGrantInput
+	if c.action == "CreateGrant" && c.read(&in) == nil {
+		f["kms:granteeprincipal"], f["kms:grantoperations"] = []string{in.GranteePrincipal}, in.Operations
+	}
+	return f
 }
 
 // stateAllows refuses what a key that is disabled or about to go does not do.

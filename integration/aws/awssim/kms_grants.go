@@ -178,9 +178,8 @@ func retireGrant(c *call) (any, error) {
 			if !g.revoked.IsZero() || !byID && (in.GrantToken == "" || !slices.Contains(g.tokens, in.GrantToken)) {
 				continue
 			}
-			if c.who.Principal != g.retiring && c.who.Account != accountOf(g.issuer) &&
-				(c.who.Principal != g.grantee || !slices.Contains(g.operations, "RetireGrant")) {
-				return nil, accessDenied(serviceKMS, c.action, key.arn(), c.who)
+			if err := c.mayRetire(key, g); err != nil {
+				return nil, err
 			}
 			c.revoke(key, g)
 			return nil, nil //nolint:nilnil // KMS answers nothing
@@ -190,4 +189,21 @@ func retireGrant(c *call) (any, error) {
 		return nil, refuse("InvalidGrantTokenException", "the grant token is not valid")
 	}
 	return nil, refuse("NotFoundException", "Grant ID %s not found", in.GrantId)
+}
+
+// mayRetire: the retiring principal may, a grantee whose grant says so, and whom IAM lets in the account that
+// made the grant.
+func (c *call) mayRetire(key *kmsKey, g *grant) error {
+	if c.who.Principal == g.retiring || c.who.Principal == g.grantee && slices.Contains(g.operations, "RetireGrant") {
+		return nil
+	}
+	a := access{permission(serviceKMS, c.action), key.arn(), c.keyFacts()}
+	v := unsaid
+	if c.who.Account == accountOf(g.issuer) {
+		v = c.judge(c.who, a)
+	}
+	if v == allowed {
+		return nil
+	}
+	return notAllowed(serviceKMS, a, c.who, v)
 }

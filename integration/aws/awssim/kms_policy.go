@@ -91,7 +91,7 @@ func (c *call) acceptPolicy(key *kmsKey, text string, bypass bool) (policy, erro
 			}
 		}
 	}
-	allow, deny := parsed.judge(c.who, key.account, "PutKeyPolicy", nil)
+	allow, deny := parsed.judge(c.who, "PutKeyPolicy", facts{"kms:calleraccount": {c.who.Account}, "aws:principalarn": {c.who.Principal}})
 	if !bypass && (deny || !allow.direct && !allow.account) {
 		return policy{}, refuse("MalformedPolicyDocumentException", "The new key policy will not allow you to update the key policy in the future.")
 	}
@@ -114,8 +114,8 @@ func rootOf(principal string) string {
 // allowance says by which way a policy allows: naming the principal, or leaving it to its account's IAM.
 type allowance struct{ direct, account bool }
 
-// judge reports what p says of who doing action on a key of keyAccount.
-func (p policy) judge(who identity, keyAccount, action string, facts map[string]string) (allow allowance, deny bool) {
+// judge reports what p says of who doing action on the key.
+func (p policy) judge(who identity, action string, f facts) (allow allowance, deny bool) {
 	for _, s := range p.Statement {
 		if !s.covers("kms:" + action) {
 			continue
@@ -125,7 +125,7 @@ func (p policy) judge(who identity, keyAccount, action string, facts map[string]
 		if !direct && !account {
 			continue
 		}
-		holds := s.holds(who, keyAccount, facts)
+		holds := s.holds(f)
 		switch {
 		case s.Effect == "Deny" && holds:
 			return allowance{}, true
@@ -148,43 +148,17 @@ func (s statement) covers(perm string) bool {
 	return named(s.Action)
 }
 
-// holds reports whether every condition is met. One that the simulator does not know is not met.
-func (s statement) holds(who identity, keyAccount string, facts map[string]string) bool {
+// holds reports whether every condition is met. One with an operator that the simulator does not know is
+// not met.
+func (s statement) holds(f facts) bool {
 	for operator, tests := range s.Condition {
 		for name, want := range tests {
-			have, known := facts[name]
-			switch name {
-			case "kms:CallerAccount", "aws:PrincipalAccount":
-				have, known = who.Account, true
-			case "aws:PrincipalArn":
-				have, known = who.Principal, true
-			case "aws:ResourceAccount":
-				have, known = keyAccount, true
-			}
-			if !known && strings.HasSuffix(operator, "IfExists") {
-				continue
-			}
-			met := slices.ContainsFunc(want, func(w string) bool { return compare(operator, w, have) })
-			if !known || !met {
+			if !readCondition(operator, name, want).holds(f) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-func compare(operator, want, have string) bool {
-	switch strings.TrimSuffix(operator, "IfExists") {
-	case "StringLike", "ArnLike", "ArnEquals":
-		return wild(want, have)
-	case "StringEquals":
-		return want == have
-	case "Bool", "StringEqualsIgnoreCase":
-		return strings.EqualFold(want, have)
-	case "StringNotEquals":
-		return want != have
-	}
-	return false
 }
 
 func getKeyPolicy(c *call, key *kmsKey) (any, error) {

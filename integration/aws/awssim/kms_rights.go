@@ -30,23 +30,30 @@ func (w *world) exists(principal string) bool {
 	return k.account != "" && k.defaultRole() == principal
 }
 
-// mayUse reports whether who may do action on key at now, by grant or by key policy. forResource says
-// that an AWS service asks on its behalf, for a resource: the condition kms:GrantIsForAWSResource. Only
-// then do changes take their while: calls of one's own see their effect at once. guess: in reality those
-// may be late too, by seconds.
-func (w *world) mayUse(who identity, key *kmsKey, action string, now time.Time, forResource bool) bool {
+// mayUse reports whether who may do action on key at now, by grant or by policies: the KMS developer guide,
+// "Determining access". forResource says that an AWS service asks on its behalf, for a resource: the
+// condition kms:GrantIsForAWSResource. Only then do changes take their while: calls of one's own see their
+// effect at once. guess: in reality those may be late too, by seconds.
+func (w *world) mayUse(who identity, key *kmsKey, action string, now time.Time, f facts, forResource bool) bool {
 	if key.manager == "AWS" {
 		return who.Account == key.account
 	}
 	newest := key.policies[len(key.policies)-1].parsed
 	allows, forbids := newest, newest
-	facts := map[string]string{"kms:GrantIsForAWSResource": "false"}
+	f = f.with(facts{
+		"aws:resourceaccount": {key.account}, "aws:principalaccount": {who.Account}, "aws:principalarn": {who.Principal},
+		"kms:calleraccount": {who.Account},
+	}).with(tagged(key.tags, "aws:ResourceTag/"))
 	if forResource {
-		facts["kms:GrantIsForAWSResource"] = "true"
-		facts["kms:ViaService"] = "ec2." + key.region + ".amazonaws.com"
+		f["kms:grantisforawsresource"] = []string{"true"}
+		f["kms:viaservice"] = []string{"ec2." + key.region + ".amazonaws.com"}
 		allows, forbids = w.enforcedPolicies(key, now)
 	}
-	if _, deny := forbids.judge(who, key.account, action, facts); deny {
+	iam := unsaid // the policy of a service-linked role says nothing of keys
+	if !isServiceLinked(who.Principal) {
+		iam = w.judge(who, access{permission(serviceKMS, action), key.arn(), f})
+	}
+	if _, deny := forbids.judge(who, action, f); deny || iam == forbidden {
 		return false
 	}
 	for _, g := range key.grants {
@@ -58,13 +65,12 @@ func (w *world) mayUse(who identity, key *kmsKey, action string, now time.Time, 
 			return true
 		}
 	}
-	allow, _ := allows.judge(who, key.account, action, facts)
-	iam := !isServiceLinked(who.Principal) && !w.denied(who, serviceKMS, action)
+	allow, _ := allows.judge(who, action, f)
 	if key.account == who.Account {
-		return allow.direct || allow.account && iam
+		return allow.direct || allow.account && iam == allowed
 	}
 	// Across accounts the key's policy and the caller's own account must both agree.
-	return (allow.direct || allow.account) && iam
+	return (allow.direct || allow.account) && iam == allowed
 }
 
 // enforced reports whether a grant counts at now: both ways it takes a while.
@@ -85,7 +91,7 @@ func launchOperations() []string {
 func (w *world) lacks(who identity, key *kmsKey, now time.Time) []string {
 	var out []string
 	for _, op := range launchOperations() {
-		if !w.mayUse(who, key, op, now, true) {
+		if !w.mayUse(who, key, op, now, nil, true) {
 			out = append(out, op)
 		}
 	}

@@ -156,17 +156,22 @@ func (s *Sim) run(c *call, r *http.Request, target string, authErr error) (any, 
 	if err := c.fault(before); err != nil {
 		return nil, err
 	}
-	if c.denied(c.who, c.service, c.action) {
-		return nil, accessDenied(c.service, c.action, "", c.who)
+	if err := c.may(c.needs()...); err != nil {
+		return nil, err
 	}
-	if c.service == serviceEC2 && c.p.is("DryRun") {
-		return nil, &apiError{http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."}
+	if c.p.is("DryRun") && c.action != "RunInstances" {
+		return nil, dryRun()
 	}
 	result, err := act(c)
 	if err == nil {
 		err = c.fault(after)
 	}
 	return result, err
+}
+
+// dryRun is EC2's answer to a question that would have been carried out.
+func dryRun() error {
+	return &apiError{http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."}
 }
 
 // parse reads action and parameters. Error: the service's word for a request it cannot read.

@@ -80,7 +80,7 @@ func New(cfg Config) (*Sim, error) {
 	}
 	w := &world{
 		cfg: cfg, realms: map[realmKey]*realm{}, roles: map[string]*Role{}, sessions: map[string]*session{},
-		denials: map[denial]bool{}, failing: map[string]Failure{}, spoiled: map[string]Spoil{}, joins: map[string]string{}, changed: make(chan struct{}),
+		denials: map[denial]bool{}, policies: map[string][]identityPolicy{}, profiles: map[string]string{}, failing: map[string]Failure{}, spoiled: map[string]Spoil{}, joins: map[string]string{}, changed: make(chan struct{}),
 	}
 	for _, role := range cfg.Roles {
 		w.roles[role.ARN] = &role

@@ -20,6 +20,8 @@ type world struct {
 	roles     map[string]*Role // by ARN
 	sessions  map[string]*session
 	denials   map[denial]bool
+	policies  map[string][]identityPolicy // principal → what it may do; none: everything
+	profiles  map[string]string           // account and instance profile → ARN of its role
 	faults    []*fault
 	failing   map[string]Failure // AMI → how its launches die
 	spoiled   map[string]Spoil   // AMI → what does not work in its instances
