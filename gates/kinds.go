@@ -46,7 +46,7 @@ func Kinds() []Kind {
 		{Name: KindGuard, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 5 * time.Minute},
 		// Grants and revocations are listed at once, whenever they take effect: aws.md §1. It reads, and
 		// touches nothing that runs.
-		{Name: KindGrants, Stages: []upgrade.Stage{upgrade.StageAfter}, GoodFor: 24 * time.Hour, Deadline: 5 * time.Minute},
+		{Name: KindGrants, Stages: []upgrade.Stage{upgrade.StageAfter}, Early: true, GoodFor: 24 * time.Hour, Deadline: 5 * time.Minute},
 		// What other states own is asked of states that may have to be read for it.
 		{Name: KindOwner, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 10 * time.Minute},
 		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter}, Deadline: 30 * time.Minute},

@@ -45,21 +45,25 @@ func (l *Lifecycle) askEarly(ctx context.Context, w *engine.Work, run *upgrade.R
 	if err != nil {
 		return fmt.Errorf("read results of run %d: %w", run.ID, err)
 	}
-	answered := map[upgrade.GateName]bool{}
+	answered := map[gateKey]bool{}
 	for _, result := range results {
 		if result.Early && result.Round == run.Round {
-			answered[result.Gate] = true
+			answered[keyOf(result)] = true
 		}
 	}
 	var early []gates.Gate
 	for _, gate := range l.gatesOf(run.Stack, upgrade.StageAfter) {
-		// A gate that need not settle is asked in a moment anyway.
-		if gate.Early && gate.Settle > 0 && !answered[gate.Name] {
+		// Where nothing need settle, it is asked in a moment anyway.
+		if gate.Early && l.settle(run.Stack) > 0 && !answered[gateKey{gate.Name, gate.Environment}] {
 			early = append(early, gate)
 		}
 	}
 	if len(early) == 0 {
 		return nil
 	}
-	return l.ask(ctx, w, run, early, gates.Input{Stack: stack, Round: run.Round, Early: true})
+	in := gates.Input{Stack: stack, Round: run.Round, Early: true}
+	if in.Befores, err = l.atStart(ctx, *run); err != nil {
+		return err
+	}
+	return l.ask(ctx, w, run, early, in)
 }

@@ -15,6 +15,9 @@ func EffectOf(r Result) Effect {
 	if r.Outcome != OutcomeFailed {
 		return EffectNotComplete
 	}
+	if r.Environment == "production" { // its name in every configuration
+		return EffectProductionBroken
+	}
 	switch r.Kind {
 	case "instance-launch":
 		return EffectCannotStart

@@ -62,12 +62,13 @@ func TestS5Fold(t *testing.T) {
 
 func TestWorstEffectFirst(t *testing.T) {
 	unreachable := upgrade.Result{Gate: "site", Kind: "varnish", Stage: upgrade.StageAfter, Required: true, Outcome: upgrade.OutcomeFailed}
-	_, causes := upgrade.Fold([]upgrade.Result{launch(upgrade.OutcomeUnknown), unreachable, launch(upgrade.OutcomeFailed)})
+	broken := upgrade.Result{Gate: "grants", Kind: "kms-grants", Stage: upgrade.StageAfter, Environment: "production", Required: true, Outcome: upgrade.OutcomeFailed}
+	_, causes := upgrade.Fold([]upgrade.Result{launch(upgrade.OutcomeUnknown), unreachable, launch(upgrade.OutcomeFailed), broken})
 	var got []upgrade.Effect
 	for _, cause := range causes {
 		got = append(got, cause.Effect)
 	}
-	want := []upgrade.Effect{upgrade.EffectCannotStart, upgrade.EffectUnreachable, upgrade.EffectNotComplete}
+	want := []upgrade.Effect{upgrade.EffectProductionBroken, upgrade.EffectCannotStart, upgrade.EffectUnreachable, upgrade.EffectNotComplete}
 	for i := range want {
 		if len(got) != len(want) || got[i] != want[i] {
 			t.Fatalf("effects are %v, want %v", got, want)
