@@ -2,11 +2,9 @@ package gates
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +12,12 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
-// GuardSettings are the settings of a destroy-guard gate. Types are globs as of [path.Match] over types
-// of resources, such as "aws_kms_*".
+// GuardSettings are the settings of a destroy-guard gate. Globs over types are as of [path.Match], such as
+// "aws_kms_*". In globs over addresses * stands for any characters, dots and brackets included, and ? for
+// one; everything else stands for itself, so that an address with an index can be written as it is:
+// aws_kms_grant.asg["eu"]. One without indexes, such as module.kms.aws_kms_grant.asg, means every
+// instance of the resource in every instance of its modules. Where either may stand, what has a dot in it
+// is over addresses.
 type GuardSettings struct {
 	Types []string // empty: GuardedTypes
 	Also  []string // on top of Types
@@ -24,7 +26,7 @@ type GuardSettings struct {
 	// Refuse are globs over types or addresses of which nothing may be destroyed or replaced at all: nobody
 	// is asked for a yes.
 	Refuse []string
-	// Allow is what may be destroyed without a yes.
+	// Allow is what may be destroyed without a yes. What is under Refuse too may not.
 	Allow []Allowance
 }
 
@@ -32,7 +34,7 @@ type GuardSettings struct {
 type Allowance struct {
 	Match  string // glob over types or addresses
 	Reason string
-	Until  time.Time
+	Until  time.Time // from then on it counts no longer
 }
 
 // GuardedTypes lists the types whose destruction people have regretted: grants, keys and their policies,
@@ -65,13 +67,20 @@ func (GuardSettings) Kind() string { return KindGuard }
 
 // Bind gives the gate its check: the plan destroys and replaces nothing of the guarded types, or a
 // release manager agreed to exactly this change. Error: CodeInvalid for a glob that is none.
-func (s GuardSettings) Bind(gate *Gate, _ Deps) error {
+func (s GuardSettings) Bind(gate *Gate, deps Deps) error {
 	if len(s.Types) == 0 {
 		s.Types = GuardedTypes()
 	}
-	g := guard{types: slices.Concat(s.Types, s.Also)}
-	for _, glob := range g.types {
-		if _, err := path.Match(glob, ""); err != nil {
+	g := guard{GuardSettings: s, types: slices.Concat(s.Types, s.Also), clock: deps.Clock}
+	if g.clock == nil {
+		g.clock = upgrade.SystemClock{}
+	}
+	globs := slices.Concat(g.types, s.Refuse)
+	for _, allowance := range s.Allow {
+		globs = append(globs, allowance.Match)
+	}
+	for _, glob := range globs {
+		if _, err := path.Match(glob, ""); err != nil && !strings.Contains(glob, ".") {
 			return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q is not a glob", glob), Cause: err}
 		}
 	}
@@ -79,211 +88,119 @@ func (s GuardSettings) Bind(gate *Gate, _ Deps) error {
 	return nil
 }
 
-type guard struct{ types []string }
+type guard struct {
+	GuardSettings
+	types []string
+	clock upgrade.Clock
+}
+
+// weighed is what a plan destroys and replaces, by what the guard says to it.
+type weighed struct {
+	refused, guarded, free []plan.Change
+	allowed                []plan.Change
+	by                     []Allowance // of allowed
+	expired                []Allowance // that would have allowed one of guarded
+}
+
+func (g guard) weigh(p plan.Summary) weighed {
+	var w weighed
+	now := g.clock.Now()
+	for _, change := range p.Changes {
+		if !destroys(change) {
+			continue
+		}
+		switch at := slices.IndexFunc(g.Allow, func(a Allowance) bool { return now.Before(a.Until) && matches(a.Match, change) }); {
+		case slices.ContainsFunc(g.Refuse, func(glob string) bool { return matches(glob, change) }):
+			w.refused = append(w.refused, change)
+		case !g.guards(change):
+			w.free = append(w.free, change)
+		case at >= 0:
+			w.allowed, w.by = append(w.allowed, change), append(w.by, g.Allow[at])
+		default:
+			w.guarded = append(w.guarded, change)
+			for _, a := range g.Allow {
+				if matches(a.Match, change) && !slices.Contains(w.expired, a) {
+					w.expired = append(w.expired, a)
+				}
+			}
+		}
+	}
+	return w
+}
 
 func (g guard) check(_ context.Context, in Input, rec *Recorder) error {
-	if err := readable(in.Plan); err != nil {
+	if err := judgeable(in); err != nil {
 		return err
 	}
-	digest := in.Run.Plan.ChangeDigest
-	if in.Plan.Digest != "" && digest != "" && in.Plan.Digest != digest {
-		return &upgrade.Error{
-			Code: upgrade.CodeConflict, Msg: "the plan that was read is not the one that would be applied",
-			Hint: "start the run again",
-		}
+	w := g.weigh(in.Plan)
+	w.record(rec, in.Plan)
+	for _, a := range w.expired {
+		rec.Warnf("the allowance for %s ended on %s, so it no longer counts: %s", a.Match, day(a.Until), a.Reason)
 	}
-	var lost []plan.Change
-	for _, change := range in.Plan.Changes {
-		if g.guards(change) {
-			lost = append(lost, change)
-		}
-	}
-	rec.Fact("Changes in the plan", "%d", len(in.Plan.Changes))
-	rec.Fact("Of them destroyed or replaced under guard", "%d", len(lost))
-	if len(lost) == 0 {
-		rec.Passed("the plan destroys and replaces nothing that is guarded")
+	switch {
+	case len(w.refused) > 0:
+		return FailBrief(lossBrief(w.refused, "resource", "may not be"), "the plan would destroy or replace %s which the configuration refuses to lose, whoever agrees: %s",
+			counted(len(w.refused), "resource"), lossList(w.refused))
+	case len(w.guarded) == 0:
+		rec.Passed("%s", w.passed())
 		return nil
 	}
-	rec.Table("Destroyed or replaced", []string{"Resource", "What happens", "Why"}, lossRows(lost))
-	if yes, ok := in.Run.AgreedTo(digest); ok {
+	if yes, ok := in.Run.AgreedTo(in.Run.Plan.ChangeDigest); ok {
 		rec.Passed("%s agreed to this change at %s: %s", yes.By, yes.At.UTC().Format("15:04 MST"), yes.Reason)
 		return nil
 	}
-	return AskYes(lossBrief(lost), "the plan would destroy or replace %s of a guarded type: %s", counted(len(lost), "resource"), lossList(lost))
+	return AskYes(lossBrief(w.guarded, "guarded resource", "would be"), "the plan would destroy or replace %s under guard: %s%s",
+		counted(len(w.guarded), "resource"), lossList(w.guarded), w.ended())
 }
 
-// guards reports whether the plan takes something from under guard away. Forgetting is not destroying:
-// the resource lives on, and whether somebody else owns it is another gate's question.
+// guards reports whether a resource is under guard. Forgetting is not destroying: the resource lives on,
+// and whether somebody else owns it is another gate's question.
 func (g guard) guards(change plan.Change) bool {
-	if change.Mode == "data" || change.Action != plan.Delete && change.Action != plan.Replace {
-		return false
-	}
 	return slices.ContainsFunc(g.types, func(glob string) bool {
 		ok, err := path.Match(glob, change.Type)
 		return ok && err == nil
-	})
+	}) || slices.ContainsFunc(g.Addresses, func(glob string) bool { return matchesAddress(glob, change) })
 }
 
-// readable returns why a plan cannot be judged; nil if it can.
-func readable(p plan.Summary) error {
-	switch {
-	case p.Header == plan.Header{}:
-		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "there is no plan to look at", Hint: "this gate is asked while a run is judged"}
-	case p.Header.Errored:
-		return &upgrade.Error{
-			Code: upgrade.CodeInvalid, Msg: "planning ended with an error, so the plan is not complete",
-			Hint: "read the plan's log, and make a new plan",
+// matches reports whether a glob over types or addresses means the resource.
+func matches(glob string, change plan.Change) bool {
+	if strings.Contains(glob, ".") {
+		return matchesAddress(glob, change)
+	}
+	ok, err := path.Match(glob, change.Type)
+	return ok && err == nil
+}
+
+// matchesAddress reports whether a glob means the resource by its address, with or without indexes. A
+// resource that moves on the way is meant by its old address too.
+func matchesAddress(glob string, change plan.Change) bool {
+	for _, address := range []string{change.Address, change.PreviousAddress} {
+		if address != "" && (globbed(glob, address) || globbed(glob, withoutIndexes(address))) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-// what says what happens to a resource.
-func what(change plan.Change) string {
-	switch change.Action {
-	case plan.Delete:
-		if change.Deposed != "" {
-			return "its replaced object " + change.Deposed + " is destroyed"
-		}
-		return "destroyed"
-	case plan.Replace:
-		if change.CreateFirst {
-			return "replaced, the new one first"
-		}
-		return "replaced, the old one destroyed first"
-	case plan.Create:
-		return "created"
-	case plan.Update:
-		return "updated in place"
-	case plan.Forget:
-		return "forgotten"
-	case plan.Read, plan.NoOp:
-	}
-	return string(change.Action)
-}
-
-func lossRows(lost []plan.Change) [][]string {
-	rows := make([][]string, len(lost))
-	for i, change := range lost {
-		rows[i] = []string{change.Address, what(change), why(change)}
-	}
-	return rows
-}
-
-// lossBrief says it for a headline: with the first address if there is room, else by itself.
-func lossBrief(lost []plan.Change) string {
-	replaced := 0
-	for _, change := range lost {
-		if change.Action == plan.Replace {
-			replaced++
+// withoutIndexes takes the keys of count and for_each out of an address: module.a["x.y"].aws_b.c[0] is
+// module.a.aws_b.c. In a key a quote is escaped with a backslash.
+func withoutIndexes(address string) string {
+	var b strings.Builder
+	inKey, inText := false, false
+	for i := 0; i < len(address); i++ {
+		switch c := address[i]; {
+		case inText && c == '\\':
+			i++
+		case inKey && c == '"':
+			inText = !inText
+		case inText:
+		case c == '[':
+			inKey = true
+		case c == ']':
+			inKey = false
+		case !inKey:
+			b.WriteByte(c)
 		}
 	}
-	verb := "destroyed or replaced"
-	switch replaced {
-	case 0:
-		verb = "destroyed"
-	case len(lost):
-		verb = "replaced"
-	}
-	brief := fmt.Sprintf("%s would be %s", counted(len(lost), "guarded resource"), verb)
-	for _, name := range []string{lost[0].Address, withoutModule(lost[0])} {
-		with := brief + ": " + name
-		if len(lost) > 1 {
-			with += " …"
-		}
-		if len([]rune(with)) <= longestBrief {
-			return with
-		}
-	}
-	return brief
-}
-
-// withoutModule returns the type and name of a resource, for where there is no room for its address.
-func withoutModule(change plan.Change) string {
-	if change.Type == "" || change.Name == "" {
-		return change.Address
-	}
-	return change.Type + "." + change.Name
-}
-
-func lossList(lost []plan.Change) string {
-	words := make([]string, 0, listed)
-	for _, change := range lost[:min(len(lost), listed)] {
-		words = append(words, fmt.Sprintf("%s (%s)", change.Address, what(change)))
-	}
-	return andMore(words, len(lost))
-}
-
-// andMore joins words, of which there would be n.
-func andMore(words []string, n int) string {
-	list := strings.Join(words, ", ")
-	if more := n - len(words); more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return list
-}
-
-// counted returns "1 resource" or "2 resources".
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
-// why says why Terraform does it: its action_reason in words, else the attributes that force it. The
-// reasons are those of https://developer.hashicorp.com/terraform/internals/json-format.
-func why(change plan.Change) string {
-	reasons := map[string]string{
-		"replace_because_tainted":           "it is marked as tainted",
-		"replace_because_cannot_update":     "it cannot be changed in place",
-		"replace_by_request":                "somebody asked for it",
-		"replace_by_triggers":               "replace_triggered_by says so",
-		"delete_because_no_resource_config": "it is gone from the configuration",
-		"delete_because_no_module":          "its module is gone from the configuration",
-		"delete_because_wrong_repetition":   "count or for_each was added or removed",
-		"delete_because_count_index":        "count is smaller now",
-		"delete_because_each_key":           "its key is gone from for_each",
-		"delete_because_enabled_false":      "it is switched off",
-		"delete_because_no_move_target":     "it was moved to what is not there",
-	}
-	reason, known := reasons[change.Reason]
-	if !known {
-		reason = strings.ReplaceAll(change.Reason, "_", " ")
-	}
-	if forced := attributes(change.ReplacePaths); forced != "" {
-		reason = strings.TrimPrefix(reason+": "+forced, ": ")
-	}
-	if change.Deposed != "" && reason == "" {
-		reason = "left over from a replacement that did not end"
-	}
-	return reason
-}
-
-// attributes writes Terraform's replace_paths, a list of lists of names and indexes, as people write
-// attributes: "engine, ingress[0].from_port".
-func attributes(raw json.RawMessage) string {
-	var paths [][]any
-	if json.Unmarshal(raw, &paths) != nil {
-		return "" // null, or a form that is not known: the table does without
-	}
-	words := make([]string, 0, len(paths))
-	for _, steps := range paths {
-		var b strings.Builder
-		for _, step := range steps {
-			switch step := step.(type) {
-			case string:
-				if b.Len() > 0 {
-					b.WriteByte('.')
-				}
-				b.WriteString(step)
-			case float64:
-				b.WriteString("[" + strconv.FormatFloat(step, 'f', -1, 64) + "]")
-			}
-		}
-		if b.Len() > 0 {
-			words = append(words, b.String())
-		}
-	}
-	return andMore(words[:min(len(words), listed)], len(words))
+	return b.String()
 }

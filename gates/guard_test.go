@@ -61,7 +61,7 @@ func TestDestroyGuard(t *testing.T) {
 		says     string
 	}{
 		{"empty", gates.GuardSettings{}, planned(), upgrade.OutcomePassed, "", "destroys and replaces nothing that is guarded"},
-		{"replaced", gates.GuardSettings{}, planned(change("aws_instance.web", plan.Delete), rule), upgrade.OutcomeFailed, "1 guarded resource would be replaced: aws_security_group_rule.varnish", "destroy or replace 1 resource of a guarded type: aws_security_group_rule.varnish (replaced, the old one destroyed first)"},
+		{"replaced", gates.GuardSettings{}, planned(change("aws_instance.web", plan.Delete), rule), upgrade.OutcomeFailed, "1 guarded resource would be replaced: aws_security_group_rule.varnish", "destroy or replace 1 resource under guard: aws_security_group_rule.varnish (replaced, the old one destroyed first)"},
 		{"deposed", gates.GuardSettings{}, planned(deposed), upgrade.OutcomeFailed, "1 guarded resource would be destroyed: aws_lb.edge", "its replaced object f1a2 is destroyed"},
 		{"many", gates.GuardSettings{}, planned(many...), upgrade.OutcomeFailed, "7 guarded resources would be destroyed or replaced", "aws_iam_role.r3 (destroyed) and 2 more"},
 		{"two", gates.GuardSettings{}, planned(many[1:3]...), upgrade.OutcomeFailed, "2 guarded resources would be destroyed: aws_iam_role.r0 …", "aws_iam_role.r1"},

@@ -150,13 +150,13 @@ func (o owner) whoElse(ctx context.Context, in Input, t taken, rec *Recorder) (a
 	if err != nil {
 		return nil, "", err
 	}
-	known.table(rec, o.clock.Now(), o.maxAge)
 	found, err := o.owners(ctx, in, t, known)
 	if err != nil {
 		return nil, "", err
 	}
 	f := findings{in: in, taken: t, known: known, found: found}
 	f.record(rec)
+	known.table(rec, o.clock.Now(), o.maxAge)
 	if old := known.tooOld(); len(old) > 0 {
 		err = o.notKnown(t, known, old)
 	}

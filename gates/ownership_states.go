@@ -16,8 +16,8 @@ type knowledge struct {
 	own      upgrade.StateName
 	home     plan.Object // account and region in which this state's things are, as far as it is known
 	objects  []plan.Object
-	readings []upgrade.Reading       // of every state, by name
-	stale    []upgrade.StateName     // that were too old even when they had been read anew
+	readings []upgrade.Reading          // of every state, by name
+	stale    []upgrade.StateName        // that were too old even when they had been read anew
 	holds    map[upgrade.StateName]bool // that could hold one of the objects
 }
 
@@ -108,7 +108,9 @@ func maybe(a, b string) bool { return a == "" || b == "" || a == b }
 // placed returns the object with the account and region of its state, where its key alone does not tell it
 // from others and it does not say itself. A key that is unique stays as it is: a grant is one thing,
 // whichever account the state that names it works in.
-func (k *knowledge) placed(o plan.Object) plan.Object { return placed(o, k.home.Account, k.home.Region) }
+func (k *knowledge) placed(o plan.Object) plan.Object {
+	return placed(o, k.home.Account, k.home.Region)
+}
 
 func placed(o plan.Object, account, region string) plan.Object {
 	if o.Unique() || !strings.HasPrefix(o.Type, "aws_") {

@@ -133,21 +133,21 @@ func TestOwnership(t *testing.T) {
 		says     []string // of message and warnings
 	}{
 		{"nothing_taken", planned(change("aws_lb.x", plan.Update)), nil, nil, upgrade.OutcomePassed, "", []string{"destroys, replaces and forgets nothing"}},
-		{"only_ours", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine}, upgrade.OutcomePassed, "", []string{"none of the 1 thing that the plan destroys or replaces is in another of 1 known state"}},
+		{"only_ours", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine}, upgrade.OutcomePassed, "", []string{"nothing that the plan destroys or replaces is in the one other state that could own it"}},
 		{"destroyed", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine, grant(theirs, "module.kms.aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan destroys a grant that aws-accounts also owns", []string{
-			"the plan would destroy aws_kms_grant.asg, which is also module.kms.aws_kms_grant.ecs of aws-accounts/staging: grant asg-ebs (g1) of AWSServiceRoleForAutoScaling on key k1, and it would be gone for both",
-			"removed { from = aws_kms_grant.asg lifecycle { destroy = false } }",
+			"the plan would destroy aws_kms_grant.asg, which aws-accounts/staging also owns as module.kms.aws_kms_grant.ecs: it is grant asg-ebs (g1) of AWSServiceRoleForAutoScaling on key k1, and it would be gone for both",
+			"to hand it over, forget it here instead, with removed { from = aws_kms_grant.asg lifecycle { destroy = false } }",
 		}},
-		{"replaced", planned(grantChange("aws_kms_grant.asg", plan.Replace)), both, []upgrade.Owned{grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan replaces a grant that aws-accounts also owns", []string{"the other state would be left with one that is gone"}},
+		{"replaced", planned(grantChange("aws_kms_grant.asg", plan.Replace)), both, []upgrade.Owned{grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan replaces a grant that aws-accounts also owns", []string{"aws-accounts/staging would be left with one that is gone; let one state own it: first forget it in aws-accounts/staging, with removed { from = aws_kms_grant.ecs"}},
 		{"other_environment", planned(grantChange("aws_kms_grant.asg", plan.Delete)), []upgrade.Reading{reading(ours), reading("ecs-master/production")}, []upgrade.Owned{grant("ecs-master/production", "aws_kms_grant.asg")}, upgrade.OutcomeFailed, "the plan destroys a grant that ecs-master/production also owns", nil},
 		{"foreign_state", planned(grantChange("aws_kms_grant.asg", plan.Delete)), []upgrade.Reading{reading("network")}, []upgrade.Owned{grant("network", "aws_kms_grant.asg")}, upgrade.OutcomeFailed, "the plan destroys a grant that network also owns", nil},
-		{"twice_in_its_own", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine, grant(ours, "aws_kms_grant.again")}, upgrade.OutcomeFailed, "the plan destroys a grant that the state has twice", []string{"aws_kms_grant.again of this very state", "gone for both addresses"}},
+		{"twice_in_its_own", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine, grant(ours, "aws_kms_grant.again")}, upgrade.OutcomeFailed, "the plan destroys a grant that the state has twice", []string{"which this very state also has as aws_kms_grant.again", "gone for both addresses"}},
 		{"both_of_its_own_go", planned(grantChange("aws_kms_grant.asg", plan.Delete), grantChange("aws_kms_grant.again", plan.Forget)), both, []upgrade.Owned{mine, grant(ours, "aws_kms_grant.again")}, upgrade.OutcomePassed, "", nil},
 		{"deposed_is_the_one_in_use", planned(func() plan.Change { c := grantChange("aws_kms_grant.asg", plan.Delete); c.Deposed = "f1"; return c }()), both, []upgrade.Owned{mine, grant(ours, "aws_kms_grant.asg (deposed f1)")}, upgrade.OutcomeFailed, "the plan destroys a grant that the state has twice", nil},
 		{"moved_first", planned(moved), both, []upgrade.Owned{mine}, upgrade.OutcomePassed, "", nil},
-		{"forgotten_and_handed_over", planned(grantChange("aws_kms_grant.asg", plan.Forget)), both, []upgrade.Owned{mine, grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomePassed, "", []string{"1 is forgotten here and owned by another state: a safe hand-over"}},
+		{"forgotten_and_handed_over", planned(grantChange("aws_kms_grant.asg", plan.Forget)), both, []upgrade.Owned{mine, grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomePassed, "", []string{"aws_kms_grant.asg is forgotten here and lives on in aws-accounts/staging: a safe hand-over"}},
 		{"forgotten_and_orphaned", planned(grantChange("aws_kms_grant.asg", plan.Forget)), both, []upgrade.Owned{mine}, upgrade.OutcomePassed, "", []string{
-			"1 is forgotten and owned by nobody else", "the plan forgets aws_kms_grant.asg, and no other known state owns it: grant asg-ebs (g1) of AWSServiceRoleForAutoScaling on key k1 stays, and nobody looks after it",
+			"aws_kms_grant.asg is forgotten, and no other state owns it", "the plan forgets aws_kms_grant.asg, and no other known state owns it: grant asg-ebs (g1) of AWSServiceRoleForAutoScaling on key k1 stays, and nobody looks after it",
 		}},
 		{"same_name_in_the_account", planned(attachment), both, []upgrade.Owned{attached}, upgrade.OutcomeFailed, "the plan destroys an iam role policy attachment that aws-accounts also owns", nil},
 		{"same_name_in_another_account", planned(attachment), []upgrade.Reading{reading(ours), production}, []upgrade.Owned{{State: production.State, Type: attached.Type, Key: attached.Key}}, upgrade.OutcomePassed, "", nil},
@@ -159,7 +159,7 @@ func TestOwnership(t *testing.T) {
 			p := planned(grantChange("aws_kms_grant.asg", plan.Delete))
 			p.Header.Tool = "1.5.7"
 			return p
-		}(), both, []upgrade.Owned{grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan destroys a grant that aws-accounts also owns", []string{"as with terraform state rm 'aws_kms_grant.asg'"}},
+		}(), both, []upgrade.Owned{grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan destroys a grant that aws-accounts also owns", []string{"with terraform state rm 'aws_kms_grant.asg'"}},
 		{"not_read", plan.Summary{}, both, nil, upgrade.OutcomeUnknown, "", []string{"there is no plan to look at"}},
 	}
 	for _, test := range tests {
@@ -237,7 +237,7 @@ func TestOwnershipReadings(t *testing.T) {
 	}
 }
 
-// TestOwnershipWithoutStates: where no state is known, only what takes nothing away can pass (S5).
+// TestS5OwnershipWithoutStates: where no state is known, only what takes nothing away can pass (S5).
 func TestS5OwnershipWithoutStates(t *testing.T) {
 	if got := judge(t, gates.OwnerSettings{}, gates.Input{Plan: planned(change("aws_lb.x", plan.Update))}); got.Outcome != upgrade.OutcomePassed {
 		t.Errorf("got %s %q", got.Outcome, got.Message)
@@ -281,7 +281,10 @@ func TestGrantRace(t *testing.T) {
 		{"other_key", []plan.Change{old, other(with(`"k1"`, `"k2"`))}, upgrade.OutcomePassed, ""},
 		{"other_grantee", []plan.Change{old, other(with("AutoScaling", "AutoScaling_x"))}, upgrade.OutcomePassed, ""},
 		{"no_name", []plan.Change{unnamed, other(with(`"asg-ebs"`, `""`))}, upgrade.OutcomePassed, ""},
-		{"key_not_known_yet", []plan.Change{old, other(func(c *plan.Change) { with(`"k1"`, `""`)(c); c.AfterUnknown = json.RawMessage(`{"key_id":true,"operations":[false,false]}`) })}, upgrade.OutcomePassed, "may be one and the same grant asg-ebs"},
+		{"key_not_known_yet", []plan.Change{old, other(func(c *plan.Change) {
+			with(`"k1"`, `""`)(c)
+			c.AfterUnknown = json.RawMessage(`{"key_id":true,"operations":[false,false]}`)
+		})}, upgrade.OutcomePassed, "may be one and the same grant asg-ebs"},
 		{"replaced_new_first", []plan.Change{replaced(true)}, upgrade.OutcomeFailed, "take create_before_destroy away"},
 		{"replaced_old_first", []plan.Change{replaced(false)}, upgrade.OutcomePassed, ""},
 		{"forgotten", []plan.Change{grantChange("aws_kms_grant.asg", plan.Forget), other(func(*plan.Change) {})}, upgrade.OutcomePassed, ""},

@@ -37,21 +37,30 @@ func (f findings) objections() []objection {
 
 func (f findings) objection(i int, m match) objection {
 	change := f.taken.changes[i]
-	verb, harm := "destroy", "it would be gone for both"
+	o := objection{brief: f.brief(change, m)}
+	owner, verb := string(m.State)+" also owns", "destroy"
+	harm := "it would be gone for both"
+	switch {
+	case m.State == f.known.own:
+		owner, harm = "this very state also has", "it would be gone for both addresses"
+		o.repair = forgetting(change.Address, f.in.Plan.Header.Tool)
+	case change.Action == plan.Replace:
+		harm = string(m.State) + " would be left with one that is gone"
+		o.repair = forgetting(m.Address, f.in.Plan.Header.Tool)
+	default:
+		o.repair = forgetting(change.Address, f.in.Plan.Header.Tool)
+	}
+	way := "to hand it over, forget it here instead"
 	if change.Action == plan.Replace {
-		verb, harm = "replace", "the other state would be left with one that is gone"
+		verb = "replace"
+		way = "let one state own it: first forget it in " + string(m.State)
 	}
-	owner := string(m.State)
 	if m.State == f.known.own {
-		owner, harm = "this very state", "it would be gone for both addresses"
+		way = "forget one of the two instead"
 	}
-	repair := forgetting(change.Address, f.in.Plan.Header.Tool)
-	return objection{
-		brief: f.brief(change, m),
-		msg: fmt.Sprintf("the plan would %s %s, which is also %s of %s: %s, and %s; let one of them own it and forget it in the other, as with %s",
-			verb, change.Address, m.Address, owner, thing(change), harm, strings.Join(strings.Fields(repair), " ")),
-		repair: repair,
-	}
+	o.msg = fmt.Sprintf("the plan would %s %s, which %s as %s: it is %s, and %s; %s, with %s",
+		verb, change.Address, owner, m.Address, thing(change), harm, way, strings.Join(strings.Fields(o.repair), " "))
+	return o
 }
 
 // brief says it for a headline, with the stack's name where the other state is a stack's.
@@ -79,39 +88,54 @@ func (f findings) brief(change plan.Change, m match) string {
 
 // sentence is for a plan that takes nothing from anybody.
 func (f findings) sentence() string {
-	var handed, orphaned int
+	var handed, orphaned []string
+	heir := ""
 	for i, change := range f.taken.changes {
+		found := sure(f.found[i])
 		switch {
 		case destroys(change):
-		case len(sure(f.found[i])) > 0:
-			handed++
+		case len(found) > 0:
+			handed, heir = append(handed, change.Address), string(found[0].State)
 		default:
-			orphaned++
+			orphaned = append(orphaned, change.Address)
 		}
-	}
-	others := len(f.known.holds)
-	if _, own := f.known.holds[f.known.own]; own {
-		others--
 	}
 	var parts []string
 	if f.taken.lost > 0 {
-		parts = append(parts, fmt.Sprintf("none of the %s that the plan destroys or replaces is in another of %s", counted(f.taken.lost, "thing"), counted(others, "known state")))
+		parts = append(parts, f.nobody())
 	}
-	if handed > 0 {
-		parts = append(parts, fmt.Sprintf("%s forgotten here and owned by another state: a safe hand-over", isAre(handed)))
+	switch len(handed) {
+	case 0:
+	case 1:
+		parts = append(parts, handed[0]+" is forgotten here and lives on in "+heir+": a safe hand-over")
+	default:
+		parts = append(parts, counted(len(handed), "thing")+" are forgotten here and live on in other states: a safe hand-over")
 	}
-	if orphaned > 0 {
-		parts = append(parts, fmt.Sprintf("%s forgotten and owned by nobody else", isAre(orphaned)))
+	switch len(orphaned) {
+	case 0:
+	case 1:
+		parts = append(parts, orphaned[0]+" is forgotten, and no other state owns it")
+	default:
+		parts = append(parts, counted(len(orphaned), "thing")+" are forgotten, and no other state owns them")
 	}
 	return strings.Join(parts, "; ")
 }
 
-// isAre returns "1 is" or "2 are".
-func isAre(n int) string {
-	if n == 1 {
-		return "1 is"
+// nobody says that nobody else owns what the plan destroys.
+func (f findings) nobody() string {
+	others := 0
+	for state, could := range f.known.holds {
+		if could && state != f.known.own {
+			others++
+		}
 	}
-	return strconv.Itoa(n) + " are"
+	switch others {
+	case 0:
+		return "no other state is known here that could own what the plan destroys or replaces"
+	case 1:
+		return "nothing that the plan destroys or replaces is in the one other state that could own it"
+	}
+	return fmt.Sprintf("nothing that the plan destroys or replaces is in any of the %d other states that could own it", others)
 }
 
 // sure returns the matches that count.
@@ -255,4 +279,3 @@ func knowsRemoved(tool string) bool {
 	b, errMinor := strconv.Atoi(minor)
 	return errMajor != nil || errMinor != nil || a > 1 || a == 1 && b >= 7
 }
-

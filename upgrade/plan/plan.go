@@ -58,9 +58,14 @@ type Header struct {
 type Summary struct {
 	Header  Header
 	Changes []Change // only what is not a no-op and not a read
+	Moves   []Move   // of what only gets another address
 	Outputs []Output
 	Digest  string // change digest, hexadecimal SHA-256: see Summarize
 }
+
+// Move is a resource that gets another address and nothing else. One that is changed as well is a Change
+// with a PreviousAddress.
+type Move struct{ From, To string }
 
 // Root is one Terraform root module, checked out and ready to be worked on.
 type Root struct {

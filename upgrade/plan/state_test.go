@@ -262,3 +262,11 @@ func FuzzObjects(f *testing.F) {
 		}
 	})
 }
+
+// TestMoves: what only gets another address is no change, and is told.
+func TestMoves(t *testing.T) {
+	s, err := plan.Summarize(bytes.NewReader(recorded(t, "03-grant-renamed-with-moved")))
+	if want := []plan.Move{{From: "aws_kms_grant.asg", To: "aws_kms_grant.asg_role"}}; err != nil || !cmp.Equal(s.Moves, want) || len(s.Changes) > 0 {
+		t.Errorf("got %v, %d changes, %v", s.Moves, len(s.Changes), err)
+	}
+}

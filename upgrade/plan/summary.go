@@ -32,7 +32,9 @@ func Summarize(r io.Reader) (Summary, error) {
 		lines = append(lines, line)
 		switch e.kind {
 		case kindResource:
-			if e.change.Action != NoOp {
+			if c := e.change; c.Action == NoOp && c.PreviousAddress != "" {
+				s.Moves = append(s.Moves, Move{From: c.PreviousAddress, To: c.Address})
+			} else if c.Action != NoOp {
 				s.Changes = append(s.Changes, e.change.redacted(e.sensitive))
 			}
 		case kindOutput:
