@@ -1,7 +1,6 @@
 package aws_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -331,7 +330,9 @@ func (m *mortal) RoundTrip(r *http.Request) (*http.Response, error) {
 // TestS4OneMoreSurvivesDeath: wherever between two calls the process dies, what it added is found by the tag
 // alone and taken back, and no other instance goes.
 func TestS4OneMoreSurvivesDeath(t *testing.T) {
-	steps := func(ctx context.Context, w *world, c *aws.Client) error {
+	steps := func(t *testing.T, w *world, c *aws.Client) error {
+		t.Helper()
+		ctx := t.Context()
 		if err := c.AddOne(ctx, w.group, of("481")); err != nil {
 			return err
 		}
@@ -350,7 +351,7 @@ func TestS4OneMoreSurvivesDeath(t *testing.T) {
 			life := &mortal{}
 			life.left.Store(int64(n))
 			dying := w.client(t, func(cfg *aws.Config) { cfg.HTTP = &http.Client{Transport: life} })
-			finished = steps(t.Context(), w, dying) == nil
+			finished = steps(t, w, dying) == nil
 			w.pass(time.Minute)
 
 			c := w.client(t, nil)

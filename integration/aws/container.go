@@ -130,13 +130,12 @@ func (c *Client) Drain(ctx context.Context, cluster, containerARN string) error 
 		if err != nil {
 			return err
 		}
-		for _, f := range answer.Failures {
-			if awssdk.ToString(f.Reason) == "MISSING" {
+		if len(answer.Failures) > 0 {
+			reason := awssdk.ToString(answer.Failures[0].Reason)
+			if reason == "MISSING" {
 				return gone
 			}
-			return &upgrade.Error{
-				Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("ECS could not drain %s: %s", one.InstanceID, awssdk.ToString(f.Reason)),
-			}
+			return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("ECS could not drain %s: %s", one.InstanceID, reason)}
 		}
 		c.cfg.Log.InfoContext(ctx, "test instance draining", "instance", one.InstanceID, "cluster", cluster)
 		return nil

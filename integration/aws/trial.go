@@ -37,8 +37,8 @@ const (
 //
 // Permissions: autoscaling:CreateAutoScalingGroup, autoscaling:CreateOrUpdateTags, autoscaling:SuspendProcesses,
 // autoscaling:DescribeAutoScalingGroups; ec2:RunInstances on what the template launches, ec2:CreateTags if it
-// tags; iam:PassRole on the role of the template's instance profile, and on a service-linked role with a
-// suffix. To take over: those of EndTrial.
+// tags, ssm:GetParameters if a parameter names its image; iam:PassRole on the role of the template's instance
+// profile, and on a service-linked role with a suffix. To take over: those of EndTrial.
 func (c *Client) StartTrial(ctx context.Context, trial cloud.Trial) error {
 	in, err := newGroup(trial)
 	if err != nil {
