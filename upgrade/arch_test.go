@@ -28,6 +28,7 @@ func mayImport() map[string][]string {
 		"server":                       {"upgrade"},
 		"engine":                       {"upgrade"},
 		"lifecycle":                    {"upgrade", "gates", "engine"},
+		"states":                       {"upgrade"},
 		"store":                        {"upgrade"},
 		"store/storetest":              {"upgrade", "store"},
 		"config":                       {"upgrade", "gates"},
@@ -46,7 +47,7 @@ func mayImport() map[string][]string {
 		"internal/testkit":             {"upgrade"},
 		"internal/world":               {},
 		"cmd": {
-			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "store", "config", "client",
+			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "states", "store", "config", "client",
 			"integration/gitlab", "integration/gitlab/gitlabsim", "integration/git", "integration/terraform",
 			"integration/aws", "integration/aws/awssim", "integration/aws/awsprovider",
 			"integration/varnish", "integration/varnish/lab", "integration/varnish/standin", "internal/world",

@@ -2,7 +2,6 @@ package terraform
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -107,31 +106,21 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Foreign is a state that no stack here works on, by the backend that keeps it.
-type Foreign struct {
-	Backend   string            // such as s3
-	Config    map[string]string // of the backend
-	Workspace string            // empty: the one named default
-	Env       map[string]upgrade.Secret
-}
-
 var backendName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// ForeignRoot makes dir hold a root module which is nothing but the backend of a foreign state, and returns
-// it ready for Init. What was in dir is removed. The folder of its data is dir's as well.
-func ForeignRoot(dir string, f Foreign) (plan.Root, error) {
-	if !backendName.MatchString(f.Backend) {
-		return plan.Root{}, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q is not a backend of Terraform", f.Backend)}
+// WriteBackend makes dir, which is empty or does not exist, a root module that is nothing but a backend of
+// that name: enough to initialise and to read a state that no stack here works on. Error: CodeInvalid for
+// what cannot be the name of a backend.
+func (t *Terraform) WriteBackend(dir, backend string) error {
+	if !backendName.MatchString(backend) {
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%q is not a backend of Terraform", backend), Hint: "such as s3"}
 	}
-	checkout := filepath.Join(dir, "checkout")
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(checkout, 0o750)); err != nil {
-		return plan.Root{}, fmt.Errorf("make the folder of a foreign state: %w", err)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("make the folder of a foreign state: %w", err)
 	}
-	text := strings.ReplaceAll("terraform {\n  backend \"NAME\" {}\n}\n", "NAME", f.Backend)
-	if err := os.WriteFile(filepath.Join(checkout, "backend.tf"), []byte(text), 0o600); err != nil {
-		return plan.Root{}, fmt.Errorf("write the backend of a foreign state: %w", err)
+	text := strings.ReplaceAll("terraform {\n  backend \"NAME\" {}\n}\n", "NAME", backend)
+	if err := os.WriteFile(filepath.Join(dir, "backend.tf"), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the backend of a foreign state: %w", err)
 	}
-	return plan.Root{
-		Dir: checkout, Checkout: checkout, Data: dir, Workspace: f.Workspace, BackendConfig: f.Config, Env: f.Env,
-	}, nil
+	return nil
 }

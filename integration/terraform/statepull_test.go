@@ -32,6 +32,21 @@ func pulled(t *testing.T, tf *terraform.Terraform, root plan.Root) (string, plan
 	return text.String(), header
 }
 
+// foreign initialises a root module that is nothing but a backend.
+func (s *stack) foreign(backend string, root plan.Root) plan.Root {
+	s.Helper()
+	root.Data = filepath.Join(s.root.Data, "foreign")
+	root.Checkout = filepath.Join(root.Data, "checkout")
+	root.Dir = root.Checkout
+	if err := s.tf.WriteBackend(root.Dir, backend); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.tf.Init(s.Context(), root, nil); err != nil {
+		s.Fatal(err)
+	}
+	return root
+}
+
 // testStatePull reads the state of a new stack, that of one which was applied, and the same as a foreign one.
 func testStatePull(t *testing.T, binary string) {
 	s := newStack(t, binary, "terraform {\n  backend \"local\" {}\n}\n"+three)
@@ -51,13 +66,7 @@ func testStatePull(t *testing.T, binary string) {
 	}
 	nowhere(t, header.Lineage, filepath.Join(s.root.Data, "logs"))
 
-	foreign, err := terraform.ForeignRoot(filepath.Join(s.root.Data, "foreign"), terraform.Foreign{Backend: "local", Config: s.root.BackendConfig})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.tf.Init(t.Context(), foreign, nil); err != nil {
-		t.Fatal(err)
-	}
+	foreign := s.foreign("local", plan.Root{BackendConfig: s.root.BackendConfig})
 	if other, _ := pulled(t, s.tf, foreign); other != own {
 		t.Errorf("as a foreign state: %q", other)
 	}
@@ -72,21 +81,11 @@ func testForeignWorkspace(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "blue", "terraform.tfstate"), `{"version":4,"serial":7,"lineage":"abc","resources":[]}`)
-	f := terraform.Foreign{Backend: "local", Config: s.root.BackendConfig, Workspace: "blue"}
-	root, err := terraform.ForeignRoot(filepath.Join(s.root.Data, "foreign"), f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.tf.Init(t.Context(), root, nil); err != nil {
-		t.Fatal(err)
-	}
+	root := s.foreign("local", plan.Root{BackendConfig: s.root.BackendConfig, Workspace: "blue"})
 	if text, header := pulled(t, s.tf, root); header.Serial != 7 {
 		t.Errorf("got %q", text)
 	}
-	f.Workspace = "green"
-	if root, err = terraform.ForeignRoot(filepath.Join(s.root.Data, "foreign"), f); err != nil {
-		t.Fatal(err)
-	}
+	root.Workspace = "green"
 	wantCode(t, s.tf.Init(t.Context(), root, nil), upgrade.CodeInvalid, `no workspace "green"`)
 }
 
@@ -102,15 +101,9 @@ func testStatePullOnlyReads(t *testing.T, binary string) {
 	server.lock = []byte(`{"ID":"somebody-else"}`)
 	state := string(server.state)
 	server.mu.Unlock()
-	foreign, err := terraform.ForeignRoot(filepath.Join(s.root.Data, "foreign"), terraform.Foreign{
-		Backend: "http", Config: map[string]string{"address": server.URL, "username": "gate", "retry_max": "0"}, Env: s.root.Env,
+	foreign := s.foreign("http", plan.Root{
+		BackendConfig: map[string]string{"address": server.URL, "username": "gate", "retry_max": "0"}, Env: s.root.Env,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.tf.Init(t.Context(), foreign, nil); err != nil {
-		t.Fatal(err)
-	}
 	for _, root := range []plan.Root{s.root, foreign} {
 		if text, _ := pulled(t, s.tf, root); !strings.Contains(text, "terraform_data") {
 			t.Errorf("got %q", text)
@@ -124,8 +117,7 @@ func testStatePullOnlyReads(t *testing.T, binary string) {
 	nowhere(t, statePassword, s.root.Data)
 	wrong := foreign
 	wrong.Env = map[string]upgrade.Secret{"TF_HTTP_PASSWORD": "wrong-password"}
-	err = s.tf.StatePull(t.Context(), wrong, io.Discard)
-	wantCode(t, err, upgrade.CodeInvalid, "")
+	wantCode(t, s.tf.StatePull(t.Context(), wrong, io.Discard), upgrade.CodeInvalid, "")
 	server.Close()
 	wantCode(t, s.tf.StatePull(t.Context(), foreign, io.Discard), upgrade.CodeUnavailable, "connection refused")
 }
@@ -171,9 +163,8 @@ esac`)
 	}
 }
 
-func TestForeignRootRefuses(t *testing.T) {
+func TestWriteBackendRefuses(t *testing.T) {
 	for _, name := range []string{"", "S3", "s3\" {}\n}\n"} {
-		_, err := terraform.ForeignRoot(filepath.Join(t.TempDir(), "x"), terraform.Foreign{Backend: name})
-		wantCode(t, err, upgrade.CodeInvalid, "not a backend")
+		wantCode(t, new(terraform.Terraform).WriteBackend(filepath.Join(t.TempDir(), "x"), name), upgrade.CodeInvalid, "not a backend")
 	}
 }
