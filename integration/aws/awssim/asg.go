@@ -36,6 +36,10 @@ type group struct {
 	planned            time.Time   // of the next look; zero: none
 	turn               int         // of the subnets
 	deletionProtection string
+	launches           map[string][]node // answers of LaunchInstances by token
+	refreshes          []*refresh
+	shown              *node     // what reads still see of it
+	shownUntil         time.Time // until then
 }
 
 // templateRef names a launch template as a group does: the version may be $Latest.
@@ -85,6 +89,10 @@ func autoscalingActions() map[string]action {
 		"SetInstanceProtection":               onGroup(setProtection),
 		"EnableMetricsCollection":             onGroup(enableMetrics),
 		"DisableMetricsCollection":            onGroup(disableMetrics),
+		"LaunchInstances":                     onGroup(launchInstances),
+		"StartInstanceRefresh":                onGroup(startRefresh),
+		"CancelInstanceRefresh":               onGroup(cancelRefresh),
+		"DescribeInstanceRefreshes":           onGroup(describeRefreshes),
 		"CreateOrUpdateTags":                  createGroupTags,
 		"DeleteTags":                          deleteGroupTags,
 		"DescribeTags":                        describeGroupTags,
@@ -97,6 +105,9 @@ func onGroup(do func(*call, *group) (any, error)) action {
 		g, err := c.realm.group(c.p.str("AutoScalingGroupName"))
 		if err != nil {
 			return nil, err
+		}
+		if !readOnly(c.action) {
+			c.lag(g)
 		}
 		return do(c, g)
 	}
@@ -135,7 +146,7 @@ func describeGroups(c *call) (any, error) {
 	var all []*group
 	for _, g := range c.realm.groups {
 		// A name that is not there is no error: the answer is just without it.
-		if len(names) == 0 || slices.Contains(names, g.name) {
+		if (len(names) == 0 || slices.Contains(names, g.name)) && !c.unseen(g.created) {
 			all = append(all, g)
 		}
 	}
@@ -145,7 +156,12 @@ func describeGroups(c *call) (any, error) {
 		}
 		all = slices.DeleteFunc(all, func(g *group) bool { return !f.matches(tagValues(g.tagMap(), f.name)) })
 	}
-	return asgPage(c, "AutoScalingGroups", all, 100, (*group).describe)
+	return asgPage(c, "AutoScalingGroups", all, 100, func(g *group) node {
+		if g.shown != nil && c.now.Before(g.shownUntil) {
+			return *g.shown
+		}
+		return g.describe()
+	})
 }
 
 func (g *group) tagMap() map[string]string {

@@ -77,10 +77,18 @@ func (g *group) cause(what string, now time.Time) string {
 	return out + "At " + at + " " + what
 }
 
-// launchMember starts one instance with the rights of the group's service-linked role.
+// launchMember starts one instance in the next subnet.
 func (w *world) launchMember(r *realm, g *group, have int, now time.Time) {
 	into := g.subnets[g.turn%len(g.subnets)]
 	g.turn++
+	if _, err := w.launchInto(r, g, into, have, now); err != nil {
+		w.look(r, g, now.Add(w.relaunch(g)))
+	}
+}
+
+// launchInto starts one instance with the rights of the group's service-linked role. Error: EC2's refusal,
+// for which there is no instance; its activity ended in the second in which it began.
+func (w *world) launchInto(r *realm, g *group, into *subnet, have int, now time.Time) (*groupMember, error) {
 	cause := g.cause(fmt.Sprintf("an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.", have, have+1), now)
 	a := w.begin(g, "Launching a new EC2 instance", cause, into, now)
 	p, err := w.recipe(r, g, into)
@@ -88,12 +96,10 @@ func (w *world) launchMember(r *realm, g *group, have int, now time.Time) {
 		err = r.room(1)
 	}
 	if refusal, ok := errors.AsType[*apiError](err); ok {
-		// Refused at once: no instance, and it ends in the second in which it began.
 		message := strings.TrimSuffix(refusal.message, ".") + ". Launching EC2 instance failed."
 		a.description += ".  Status Reason: " + message
 		a.finish("Failed", message, now)
-		w.look(r, g, now.Add(w.relaunch(g)))
-		return
+		return nil, err
 	}
 	m := &groupMember{lifecycle: "Pending", health: "Healthy", protected: g.protect, activity: a}
 	m.ref = templateRef{p.template.id, p.template.name, itoa(p.version)}
@@ -105,6 +111,7 @@ func (w *world) launchMember(r *realm, g *group, have int, now time.Time) {
 	a.description += ": " + m.id
 	a.status, a.progress = "PreInService", 30
 	g.members = append(g.members, m)
+	return m, nil
 }
 
 // relaunch is how long a group waits after a failed launch. guess: after five failures in a row it takes

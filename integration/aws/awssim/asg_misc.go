@@ -126,6 +126,7 @@ func (c *call) eachGroupTag(do func(*group, groupTag)) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.lag(g)
 		groups = append(groups, g)
 	}
 	for i, tag := range tags {

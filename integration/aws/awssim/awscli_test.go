@@ -143,7 +143,7 @@ func TestAWSCommandLine(t *testing.T) {
 		}
 	}
 	for _, name := range w.sim.ActionNames() {
-		if !done[name] {
+		if !done[name] && name != "autoscaling:LaunchInstances" { // which is younger than Debian's command line
 			t.Errorf("the script never does %s", name)
 		}
 	}

@@ -39,6 +39,9 @@ func kmsActions() map[string]action {
 		"CreateKey":            createKey,
 		"DescribeKey":          onKey(describeKey),
 		"ListKeys":             listKeys,
+		"CreateAlias":          createAlias,
+		"DeleteAlias":          deleteAlias,
+		"ListAliases":          listAliases,
 		"GetKeyPolicy":         onKey(getKeyPolicy),
 		"PutKeyPolicy":         onKey(putKeyPolicy),
 		"GetKeyRotationStatus": onKey(getKeyRotationStatus),
@@ -146,16 +149,24 @@ func stateAllows(key *kmsKey, action string) error {
 	return nil
 }
 
-// findKey finds a key by id, ARN or the alias of the AWS managed key for EBS. Errors: NotFoundException,
-// InvalidArnException.
+// findKey finds a key by id, ARN, alias or an alias's ARN. Errors: NotFoundException, InvalidArnException.
 func (w *world) findKey(from realmKey, name string) (*kmsKey, error) {
 	arn := name
-	if !strings.HasPrefix(name, "arn:") {
+	if parts := strings.SplitN(name, ":", 6); len(parts) == 6 && parts[0] == "arn" && strings.HasPrefix(parts[5], "alias/") {
+		from, name = realmKey{parts[4], parts[3]}, parts[5]
+	}
+	if strings.HasPrefix(name, "alias/") {
 		if name == "alias/aws/ebs" {
 			return w.managedKey(from), nil
 		}
+		if found := w.alias(from, name); found != nil {
+			return found.key, nil
+		}
+		return nil, refuse("NotFoundException", "Alias %s is not found.", from.arn(serviceKMS, name))
+	}
+	if !strings.HasPrefix(name, "arn:") {
 		arn = from.arn(serviceKMS, "key/"+name)
-	} else if !regexp.MustCompile(`^arn:aws:kms:[a-z0-9-]+:\d{12}:(key|alias)/.+$`).MatchString(name) {
+	} else if !regexp.MustCompile(`^arn:aws:kms:[a-z0-9-]+:\d{12}:key/.+$`).MatchString(name) {
 		return nil, refuse("InvalidArnException", "Invalid arn %s", name)
 	}
 	if key := find(w.keys, func(k *kmsKey) bool { return k.arn() == arn }); key != nil {

@@ -194,6 +194,7 @@ func scheduleKeyDeletion(c *call, key *kmsKey) (any, error) {
 	c.at(key.deletion, func(now time.Time) {
 		if key.state == "PendingDeletion" && !key.deletion.After(now) {
 			c.keys = slices.DeleteFunc(c.keys, func(k *kmsKey) bool { return k == key })
+			c.aliases = slices.DeleteFunc(c.aliases, func(a *alias) bool { return a.key == key })
 		}
 	})
 	return map[string]any{

@@ -52,6 +52,7 @@ type Timing struct {
 	Console       time.Duration // from running until the console shows what user data printed: 40 s
 	Trail         time.Duration // until CloudTrail tells of a call: 5 min
 	Terminate     time.Duration // from the order until an instance is terminated: 30 s
+	Lag           time.Duration // until reads see what was written to a group, or that an instance is there: at once
 	Forget        time.Duration // after which a terminated instance is no longer listed: 1 h
 	ActivityStays time.Duration // of deleted groups: six weeks
 }

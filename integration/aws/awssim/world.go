@@ -15,6 +15,7 @@ type world struct {
 	seq       int
 	realms    map[realmKey]*realm
 	keys      []*kmsKey
+	aliases   []*alias
 	images    []*image
 	snapshots []*snapshot
 	roles     map[string]*Role // by ARN
