@@ -21,6 +21,7 @@ type Config struct {
 	Forge      Forge
 	Git        Git
 	Terraform  Terraform
+	States     States        // nil: no state is read
 	Clouds     []gates.Cloud // whose left-over test groups are reaped; may be empty
 	Clock      upgrade.Clock
 	Mask       func(string) string // applied to everything that is kept of gates (S9); nil: none
@@ -48,6 +49,7 @@ const (
 	periodicReconcile = "reconcile"
 	periodicReap      = "reap"
 	periodicPurge     = "purge"
+	periodicStates    = "states"
 )
 
 // New checks the configuration and returns a Lifecycle. CodeInvalid for a stack without anything that
@@ -143,6 +145,9 @@ func (l *Lifecycle) Start(ctx context.Context) error {
 		if err := l.Store.Wake(ctx, id); err != nil {
 			return fmt.Errorf("wake %s: %w", name, err)
 		}
+	}
+	if err := l.Store.Ensure(ctx, upgrade.JobFor(upgrade.JobPeriodic, periodicStates), now.Add(statesFirst)); err != nil {
+		return fmt.Errorf("plan %s: %w", periodicStates, err)
 	}
 	return nil
 }

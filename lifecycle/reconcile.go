@@ -39,6 +39,8 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 		every, err = reapEvery, l.reap(ctx)
 	case periodicPurge:
 		every, err = purgeEvery, l.purge(ctx)
+	case periodicStates:
+		every, err = statesEvery, l.readStates(ctx)
 	default:
 		return upgrade.Step{Next: upgrade.End()}, nil // of a version that had it
 	}

@@ -40,7 +40,11 @@ func (l *Lifecycle) walk(ctx context.Context, w *engine.Work) (upgrade.Step, err
 	case upgrade.PhaseJudging:
 		return l.judging(ctx, w, run)
 	case upgrade.PhaseApplying:
-		return l.applying(ctx, w, run)
+		step, err := l.applying(ctx, w, run)
+		if err == nil {
+			l.readApplied(ctx, run, step)
+		}
+		return step, err
 	case upgrade.PhaseSettling:
 		return l.settling(ctx, w, run)
 	case upgrade.PhaseChecking:

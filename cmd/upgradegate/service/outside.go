@@ -11,6 +11,8 @@ import (
 	"github.com/upgradegate/upgradegate/integration/terraform"
 	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/lifecycle"
+	"github.com/upgradegate/upgradegate/states"
+	"github.com/upgradegate/upgradegate/store"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -21,10 +23,11 @@ type outside struct {
 	terraform lifecycle.Terraform
 	clouds    []gates.Cloud
 	gates     []gates.Gate
+	states    *states.States // nil: none are known, as for a gate that is asked by hand
 	mask      func(string) string
 }
 
-func connect(o Options) (*outside, error) {
+func connect(o Options, db *store.Store) (*outside, error) {
 	c := o.Config
 	forge, err := gitlab.New(gitlab.Config{URL: c.GitLab.URL, Token: c.GitLab.Token, Clock: o.Clock, Log: o.Log})
 	if err != nil {
@@ -43,7 +46,19 @@ func connect(o Options) (*outside, error) {
 		return nil, err
 	}
 	out := &outside{forge: forge, git: repos, terraform: limit(tf, c.Terraform.ParallelRuns), mask: terraform.NewMasker(secrets...).Mask}
+	out.states = states.New(states.Config{
+		Stacks: c.Stacks, Foreign: foreign(c), Store: db, Forge: forge, Git: repos, Terraform: tf, Clock: o.Clock, Log: o.Log,
+		Mask: out.mask, Data: under(c.Data, "states"), Parallel: c.Terraform.ParallelRuns,
+	})
 	return out, out.bind(o)
+}
+
+func foreign(c *config.Config) []states.Foreign {
+	list := make([]states.Foreign, 0, len(c.States))
+	for _, one := range c.States {
+		list = append(list, states.Foreign(one))
+	}
+	return list
 }
 
 // bind gives each gate what it needs to ask.
@@ -68,9 +83,13 @@ func (out *outside) bind(o Options) error {
 		shared := varnish.New(varnish.Config{Guard: guard(o.Config)})
 		prober = func(upgrade.GateName) gates.Prober { return shared }
 	}
+	var known gates.States
+	if out.states != nil {
+		known = out.states
+	}
 	for _, gate := range o.Config.Gates {
 		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
-			Clock: o.Clock, Prober: prober(gate.Name),
+			Clock: o.Clock, Prober: prober(gate.Name), States: known,
 			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) { return reach(clients, env) },
 			Keys:  func(env upgrade.EnvName) (gates.Keys, error) { return reach(clients, env) },
 		})

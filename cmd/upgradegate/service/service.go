@@ -73,14 +73,14 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		}
 	}()
 	s = &Service{Store: db, log: o.Log}
-	outside, err := connect(o) //nolint:contextcheck // asks Terraform for its version, within its own limit
+	outside, err := connect(o, db) //nolint:contextcheck // asks Terraform for its version, within its own limit
 	if err != nil {
 		return nil, err
 	}
 	host, boot := identity()
 	s.lifecycle, err = lifecycle.New(lifecycle.Config{
 		Stacks: o.Config.Stacks, Gates: outside.gates, Store: db, Forge: outside.forge, Git: outside.git,
-		Terraform: outside.terraform, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
+		Terraform: outside.terraform, States: outside.states, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
 		Data: o.Config.Data, Host: host, BootID: boot, PublicURL: o.Config.Server.PublicURL,
 		KeepDeliveries: o.Config.Retention.Deliveries,
 	})
