@@ -47,6 +47,10 @@ func (c *Client) denied(err error, words string) error {
 	if action == "sts:AssumeRole" {
 		hint = "let the trust policy of " + who + " name who calls, with the external id that is configured"
 	}
+	if unsaid(words) {
+		hint = "allow what starting an instance from the launch template needs: ec2:RunInstances, iam:PassRole on the role of its profile, " +
+			"ec2:CreateTags if it tags, ssm:GetParameters if it names its image by parameter"
+	}
 	if who == "" {
 		who = "the service's own credentials"
 	}
@@ -94,11 +98,15 @@ func refusedAction(call, words string) string {
 	if m := refusal.FindStringSubmatch(words); m != nil {
 		return m[1]
 	}
-	if strings.Contains(words, "not authorized to use launch template") {
+	if unsaid(words) {
 		return "ec2:RunInstances"
 	}
 	return call
 }
+
+// unsaid reports whether AWS says that one of several permissions is missing, and not which:
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-launch-template.html.
+func unsaid(words string) bool { return strings.Contains(words, "not authorized to use launch template") }
 
 func status(err error) int {
 	var answer *smithyhttp.ResponseError
