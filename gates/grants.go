@@ -226,9 +226,7 @@ func (q *inquest) missing(state keyState, rights []right, lack []string) fault {
 	if deleted := slices.IndexFunc(state.grants, func(g cloud.Grant) bool { return strings.HasPrefix(g.Grantee, "AROA") }); deleted >= 0 {
 		f.why += fmt.Sprintf("; the grant %s on it is for a role that was deleted", grantName(state.grants[deleted]))
 	}
-	f.mend = []repair{{grant: cloud.Grant{
-		Name: grantNameFor(q.Group), KeyARN: state.key.ARN, Grantee: q.chain.who.role, Operations: slices.Concat(neededOperations(), advisedOperations()),
-	}}}
+	f.mend = []repair{grantAnew(q.Group, state.key.ARN, q.chain.who.role)}
 	return f
 }
 

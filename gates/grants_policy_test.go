@@ -94,8 +94,16 @@ func TestGlobbed(t *testing.T) {
 		pattern, text string
 		want          bool
 	}{
-		{"*", "", true}, {"", "", true}, {"", "a", false}, {"a*c", "abbc", true}, {"a*c", "abcb", false},
-		{"*a*b*", "xxaxxbxx", true}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"**", "x", true}, {"[a]", "a", false},
+		{"*", "", true},
+		{"", "", true},
+		{"", "a", false},
+		{"a*c", "abbc", true},
+		{"a*c", "abcb", false},
+		{"*a*b*", "xxaxxbxx", true},
+		{"a?c", "abc", true},
+		{"a?c", "ac", false},
+		{"**", "x", true},
+		{"[a]", "a", false},
 	} {
 		if got := globbed(test.pattern, test.text); got != test.want {
 			t.Errorf("%q on %q: got %t", test.pattern, test.text, got)

@@ -110,6 +110,13 @@ func constraints(b *strings.Builder, text string) {
 	}
 }
 
+// grantAnew is a grant that there was not before, of all that a launch may need.
+func grantAnew(group, key, role string) repair {
+	return repair{grant: cloud.Grant{
+		Name: grantNameFor(group), KeyARN: key, Grantee: role, Operations: slices.Concat(neededOperations(), advisedOperations()),
+	}}
+}
+
 // grantNameFor is the name of a grant that there was not before, from the characters that KMS allows.
 func grantNameFor(group string) string {
 	return strings.Map(func(r rune) rune {

@@ -117,7 +117,7 @@ func (q *inquest) record() {
 	if q.memo.Role != q.chain.who.role {
 		rec.Warnf("group %s launched by the role %s before the change, and does so by %s now", q.Group, q.memo.Role, q.chain.who.role)
 	}
-	rec.Table("Grants since before the change", []string{"What", "Grant", "Grantee", "Key", "Operations", "Now"}, rows)
+	rec.Table("Grants since before the change", []string{"Change", "Grant", "Grantee", "Key", "Operations", "Now"}, rows)
 }
 
 func withConstraints(g cloud.Grant) string {

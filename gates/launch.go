@@ -1,9 +1,11 @@
 package gates
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +25,18 @@ type Cloud interface {
 	Activities(ctx context.Context, group string) ([]cloud.Activity, error)
 	// Instances returns the instances that exist of those named.
 	Instances(ctx context.Context, ids []string) ([]cloud.Instance, error)
-	// SetDesired sets the group's desired capacity.
+	// Volumes returns the EBS volumes that are attached to the instance, or about to be.
+	Volumes(ctx context.Context, instanceID string) ([]cloud.Volume, error)
+	// Containers returns which of the instances are registered in the ECS cluster.
+	Containers(ctx context.Context, cluster string, instanceIDs []string) ([]cloud.Container, error)
+	// Drain keeps tasks off a container instance that a trial launched; CodeUnavailable while it is not
+	// active yet.
+	Drain(ctx context.Context, cluster, containerARN string) error
+	// Ping reports whether the instance answers AWS Systems Manager.
+	Ping(ctx context.Context, instanceID string) (online bool, err error)
+	// Console returns what the instance has written to its console so far.
+	Console(ctx context.Context, instanceID string) (text string, err error)
+	// SetDesired sets the trial's desired capacity.
 	SetDesired(ctx context.Context, group string, n int) error
 	// EndTrial deletes the group and its instances; a group that is gone is no error.
 	EndTrial(ctx context.Context, name string) error
@@ -31,6 +44,12 @@ type Cloud interface {
 	Gone(ctx context.Context, name string) (bool, error)
 	// Trials lists the groups that carry the gate's tag.
 	Trials(ctx context.Context) ([]cloud.Group, error)
+	// AddOne asks one instance more of a real group, and writes that into a tag of the group first.
+	AddOne(ctx context.Context, group string, tags map[string]string) error
+	// Added lists the real groups that carry that tag, each with its new instance.
+	Added(ctx context.Context) ([]cloud.Added, error)
+	// TakeOne takes back what AddOne added; it can be asked again until it is done.
+	TakeOne(ctx context.Context, added cloud.Added) error
 }
 
 // LaunchSettings are the settings of an instance-launch gate.
@@ -72,215 +91,158 @@ const (
 // Kind returns "instance-launch".
 func (LaunchSettings) Kind() string { return KindLaunch }
 
-// Bind gives the gate its check: an instance started through a temporary Auto Scaling group, from the very
-// template version and by the very role of the real one, becomes healthy, and is gone afterwards.
+// Bind gives the gate its check: an instance started through an Auto Scaling group, from the very template
+// version and by the very role of the real one, becomes healthy, and is gone afterwards. Without Keys it does
+// not look at the keys first, and cannot tell whether grants have settled.
 func (s LaunchSettings) Bind(gate *Gate, deps Deps) error {
 	if s.HealthyWithin == 0 {
 		s.HealthyWithin = 5 * time.Minute
 	}
+	s.Method = cmp.Or(s.Method, MethodTrial)
 	aws, err := deps.Cloud(gate.Environment)
 	if err != nil {
 		return fmt.Errorf("reach AWS of %s: %w", gate.Environment, err)
 	}
-	l := launch{LaunchSettings: s, env: gate.Environment, aws: aws, clock: deps.Clock}
+	l := launch{LaunchSettings: s, env: gate.Environment, aws: aws, clock: deps.Clock, settle: gate.Settle}
+	if deps.Keys != nil {
+		if l.keys, err = deps.Keys(gate.Environment); err != nil {
+			return fmt.Errorf("reach AWS of %s: %w", gate.Environment, err)
+		}
+	}
 	gate.Check = l.check
 	return nil
 }
 
 type launch struct {
 	LaunchSettings
-	env   upgrade.EnvName
-	aws   Cloud
-	clock upgrade.Clock
+	env    upgrade.EnvName
+	aws    Cloud
+	keys   Keys // nil: not looked at
+	clock  upgrade.Clock
+	settle time.Duration // that a change of grants takes until it counts
 }
 
-func (l launch) check(ctx context.Context, in Input, rec *Recorder) (err error) {
+// check starts instances and watches them. What is seen of the keys beforehand explains a no and keeps a yes
+// from being believed too soon; it does not stand for the launch.
+func (l launch) check(ctx context.Context, in Input, rec *Recorder) error {
 	group, err := l.aws.Group(ctx, l.Group)
 	if err != nil {
 		return fmt.Errorf("read group %s: %w", l.Group, err)
 	}
 	rec.Fact("Group", "%s", group.Name)
-	rec.Fact("Launch template", "%s version %s", group.Template.Name, group.Template.Version)
+	rec.Fact("Launch template", "%s", named(group.Template))
 	rec.Fact("Role", "%s", group.ServiceLinkedRoleARN)
-	trial := l.trial(in, group)
-	rec.Fact("Test group", "%s", trial.Name)
-
-	started := l.clock.Now()
-	defer func() { err = errors.Join(err, l.cleanUp(ctx, trial.Name, rec)) }()
-	if err := l.aws.StartTrial(ctx, trial); err != nil {
-		return fmt.Errorf("start a test launch like %s: %w", group.Name, err)
+	if group.Mixed {
+		rec.Fact("Mixed instances", "%s; the first, %s, is tried On-Demand", counted(len(group.Overrides), "override"), cmp.Or(group.InstanceType, "of no type"))
 	}
-	rec.Logf("started %s with desired 1", trial.Name)
-	watch := &watch{launch: l, name: trial.Name, rec: rec, started: started}
-	return watch.untilHealthy(ctx)
+	if slices.Contains(group.Suspended, "Launch") {
+		rec.Warnf("the process Launch of group %s is suspended: it starts nothing, whatever a test shows", group.Name)
+	}
+	pre := l.preflight(ctx, rec)
+	if !in.Early {
+		if err := l.settled(ctx, pre, rec); err != nil {
+			return err
+		}
+	}
+	l.earlier(ctx, group.Name, rec)
+	took, err := l.launches(ctx, in, group, pre, rec)
+	if err != nil {
+		return err
+	}
+	return l.believed(ctx, in, pre, took, rec)
 }
 
-// trial describes the temporary group. Its name is the same for each try of one asking, so that a
-// second try finds what a first one left.
-func (l launch) trial(in Input, like cloud.Group) cloud.Trial {
+// launches starts one instance, or one in each subnet, and returns how long the slowest took.
+func (l launch) launches(ctx context.Context, in Input, group cloud.Group, pre *preflight, rec *Recorder) (time.Duration, error) {
+	if l.Method == MethodScaleOut {
+		w := &watch{launch: l, rec: rec, pre: pre, name: group.Name, real: true}
+		return w.scaleOut(ctx, in)
+	}
+	places := l.places(group)
+	if len(places) == 1 {
+		w := &watch{launch: l, rec: rec, pre: pre, name: l.trialName(in, "")}
+		return w.trial(ctx, in, places[0].like)
+	}
+	return l.each(ctx, in, places, pre, rec)
+}
+
+// place is where a trial launches.
+type place struct {
+	name string // of a subnet or zone
+	like cloud.Group
+}
+
+// places lists where to launch: one after another if so configured.
+func (l launch) places(group cloud.Group) []place {
+	var out []place
+	if !l.EachZone {
+		return []place{{like: group}}
+	}
+	for _, subnet := range group.Subnets {
+		like := group
+		like.Subnets, like.Zones = []string{subnet}, nil
+		out = append(out, place{subnet, like})
+	}
+	if len(out) == 0 {
+		for _, zone := range group.Zones {
+			like := group
+			like.Zones = []string{zone}
+			out = append(out, place{zone, like})
+		}
+	}
+	if len(out) < 2 {
+		return []place{{like: group}}
+	}
+	return out
+}
+
+// each launches in one place after another, in each to the end: a failure in one hides none in another.
+func (l launch) each(ctx context.Context, in Input, places []place, pre *preflight, rec *Recorder) (slowest time.Duration, err error) {
+	var rows [][]string
+	var noes, doubts []error
+	for i, p := range places {
+		w := &watch{launch: l, rec: rec, pre: pre, name: l.trialName(in, fmt.Sprintf("-%d", i+1)), place: p.name}
+		took, err := w.trial(ctx, in, p.like)
+		row := []string{p.name, cmp.Or(w.zone, "–"), cmp.Or(w.instance, "–"), "healthy after " + took.String()}
+		slowest = max(slowest, took)
+		switch {
+		case Failed(err):
+			noes = append(noes, err)
+			row[3] = err.Error()
+		case err != nil:
+			doubts = append(doubts, fmt.Errorf("%s: %w", p.name, err))
+			row[3] = "could not tell: " + upgrade.Public(err)
+		}
+		rows = append(rows, row)
+		rec.Table("Places", []string{"Subnet", "Zone", "Instance", "Came of it"}, rows)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(noes) > 0 {
+		words := make([]string, 0, listed)
+		for _, no := range noes[:min(len(noes), listed)] {
+			words = append(words, no.Error())
+		}
+		var first *failure
+		errors.As(noes[0], &first)
+		return slowest, Advise(FailBrief(brief("%s cannot start new instances in %d of %d subnets", l.env, len(noes), len(places)),
+			"%s", strings.Join(words, "; ")), "%s", first.hint)
+	}
+	return slowest, errors.Join(doubts...)
+}
+
+// trialName is the same for each try of one asking, so that a second try finds what a first one left.
+func (l launch) trialName(in Input, suffix string) string {
 	ask := "after"
 	if in.Early {
 		ask = "early"
 	}
+	return fmt.Sprintf("%s%d-%s-%s-%d%s", trialPrefix, in.Run.ID, in.Gate, ask, in.Round, suffix)
+}
+
+// tags are what everything that the gate makes carries.
+func (l launch) tags(in Input) map[string]string {
 	expires := l.clock.Now().Add(l.HealthyWithin + cleanupLimit + trialGrace)
-	return cloud.Trial{
-		Name: fmt.Sprintf("%s%d-%s-%s-%d", trialPrefix, in.Run.ID, in.Gate, ask, in.Round),
-		Like: like,
-		Tags: map[string]string{
-			TagProbe: "true", TagRun: in.Run.ID.String(), TagExpires: expires.UTC().Format(time.RFC3339),
-		},
-		HookWait: min(max(l.HealthyWithin, 30*time.Second), 2*time.Hour),
-	}
-}
-
-// cleanUp removes the trial, whatever became of the asking. What could not be removed is a warning of
-// its own, and the reaper's business (S4).
-func (l launch) cleanUp(ctx context.Context, name string, rec *Recorder) error {
-	ctx, cancel := Runner{Clock: l.clock}.within(context.WithoutCancel(ctx), cleanupLimit)
-	defer cancel()
-	err := l.end(ctx, name)
-	if err != nil {
-		rec.Warnf("the test group %s could not be removed and may still cost money: %s", name, upgrade.Public(err))
-		rec.Logf("clean up %s: %v", name, err)
-		return nil
-	}
-	rec.Logf("%s and its instance are gone", name)
-	rec.Fact("Clean-up", "the test group and its instance are gone")
-	return nil
-}
-
-func (l launch) end(ctx context.Context, name string) error {
-	for {
-		err := l.aws.EndTrial(ctx, name)
-		if err != nil && !upgrade.Transient(err) {
-			return err
-		}
-		gone := false
-		if err == nil {
-			gone, err = l.aws.Gone(ctx, name)
-		}
-		if gone && err == nil {
-			return nil
-		}
-		if wait := l.clock.Sleep(ctx, launchPoll); wait != nil {
-			return errors.Join(err, fmt.Errorf("it was still there after %s: %w", cleanupLimit, wait))
-		}
-	}
-}
-
-// watch follows one test launch.
-type watch struct {
-	launch
-	name    string
-	rec     *Recorder
-	started time.Time
-}
-
-func (w *watch) untilHealthy(ctx context.Context) error {
-	deadline := w.started.Add(w.HealthyWithin)
-	for {
-		healthy, err := w.look(ctx)
-		switch {
-		case err != nil:
-			return err
-		case healthy:
-			took := w.clock.Now().Sub(w.started).Round(time.Second)
-			w.rec.Passed("an instance started through %s was healthy after %s, %s allowed", w.Group, took, w.HealthyWithin)
-			return nil
-		case !w.clock.Now().Before(deadline):
-			return FailBrief(fmt.Sprintf("%s cannot start new instances in time", w.env),
-				"no healthy instance within %s through a copy of %s", w.HealthyWithin, w.Group)
-		}
-		pause := launchPoll
-		if w.clock.Now().Sub(w.started) > time.Minute {
-			pause = slowPoll
-		}
-		if err := w.clock.Sleep(ctx, pause); err != nil {
-			return fmt.Errorf("wait for the test launch: %w", err)
-		}
-	}
-}
-
-// look reads the state of the launch once and reports whether the instance is healthy.
-func (w *watch) look(ctx context.Context) (healthy bool, err error) {
-	activities, err := w.aws.Activities(ctx, w.name)
-	if err != nil {
-		return false, fmt.Errorf("read the scaling activities of %s: %w", w.name, err)
-	}
-	for _, activity := range activities {
-		if activity.Status == "Failed" || activity.Status == "Cancelled" {
-			return false, w.failed(ctx, activity)
-		}
-	}
-	group, err := w.aws.Group(ctx, w.name)
-	if err != nil {
-		return false, fmt.Errorf("read the test group: %w", err)
-	}
-	if len(group.Members) == 0 {
-		return false, nil
-	}
-	member := group.Members[0]
-	instances, err := w.aws.Instances(ctx, []string{member.InstanceID})
-	if err != nil || len(instances) == 0 {
-		return false, err
-	}
-	return w.advance(ctx, member, instances[0])
-}
-
-// advance lets a running instance out of its launch hook and reports whether all that is asked is met.
-func (w *watch) advance(ctx context.Context, member cloud.Member, instance cloud.Instance) (healthy bool, err error) {
-	now := w.clock.Now()
-	w.rec.Fact("Instance", "%s (%s in %s)", instance.ID, instance.Type, instance.Zone)
-	w.rec.Fact("AMI", "%s", instance.ImageID)
-	w.rec.Span(upgrade.Span{Name: "Pending to running", From: w.started, To: now})
-	if instance.State != "running" {
-		return false, nil
-	}
-	if w.StatusChecks && (instance.SystemStatus != "ok" || instance.InstanceStatus != "ok") {
-		return false, nil
-	}
-	if member.Lifecycle == "Pending:Wait" {
-		if err := w.aws.Continue(ctx, w.name, member.InstanceID); err != nil {
-			return false, fmt.Errorf("let %s go into service: %w", member.InstanceID, err)
-		}
-		return false, nil
-	}
-	if member.Lifecycle != "InService" || member.Health != "Healthy" {
-		return false, nil
-	}
-	w.rec.Span(upgrade.Span{Name: "In service", From: w.started, To: now})
-	return true, nil
-}
-
-// failed stops the relaunching at once and says no in AWS's own words.
-func (w *watch) failed(ctx context.Context, activity cloud.Activity) error {
-	if err := w.aws.SetDesired(ctx, w.name, 0); err != nil {
-		w.rec.Logf("set desired 0: %v", err)
-	}
-	words := strings.TrimSpace(activity.StatusMessage)
-	if words == "" {
-		words = activity.Description
-	}
-	w.rec.Quote("EC2 Auto Scaling", words, activity.End)
-	w.rec.Span(upgrade.Span{Name: "Launch", From: activity.Start, To: activity.End, Failed: true})
-	if cause := likelyCause(words); cause != "" {
-		w.rec.Fact("Likely cause", "%s", cause)
-	}
-	return FailBrief(fmt.Sprintf("%s cannot start new instances", w.env),
-		"a test launch through a copy of %s ended %s: “%s”", w.Group, strings.ToLower(activity.Status), words)
-}
-
-// likelyCause reads the two misleading messages and the common refusals of aws.md §2.
-func likelyCause(words string) string {
-	switch {
-	case strings.Contains(words, "Client.InvalidKMSKey.InvalidState"), strings.Contains(words, "Client.InternalError"):
-		return "the service-linked role may not use the KMS key of the image: compare its grants and the key policy"
-	case strings.Contains(words, "InvalidAMIID"), strings.Contains(words, "image id"):
-		return "the launch template names an image that does not exist or is not shared with this account"
-	case strings.Contains(words, "not authorized"):
-		return "a permission is missing for who launches"
-	case strings.Contains(words, "capacity"), strings.Contains(words, "Capacity"):
-		return "AWS had no capacity of this type in the zone: ask again later"
-	}
-	return ""
+	return map[string]string{TagProbe: "true", TagRun: in.Run.ID.String(), TagExpires: expires.UTC().Format(time.RFC3339)}
 }

@@ -2,6 +2,7 @@ package gates_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,19 @@ type fakeCloud struct {
 	stuck     bool           // trials cannot be removed
 	desired   []int
 	continued int
+
+	real      cloud.Group               // group "web"
+	history   []cloud.Activity          // of it
+	container cloud.Container           // as which the instance registers; without ARN: not at all
+	volumes   []cloud.Volume            // of the instance
+	state     cloud.Instance            // of the instance
+	online    bool                      // it answers Systems Manager
+	console   string                    // what it writes there
+	drained   []string                  // container instances
+	added     map[string]time.Time      // groups that have one instance more, since
+	taken     []cloud.Added             // what was taken back
+	each      map[string]cloud.Activity // subnet → what ends a launch there
+	flaky     int                       // so many looks at activities fail
 }
 
 type fakeTrial struct {
@@ -50,7 +64,11 @@ func (f *fakeCloud) Group(_ context.Context, name string) (cloud.Group, error) {
 		if name != "web" {
 			return cloud.Group{}, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no group " + name}
 		}
-		return cloud.Group{Name: "web", Template: cloud.Template{Name: "web", Version: "7"}, ServiceLinkedRoleARN: "arn:role"}, f.denied("autoscaling:DescribeAutoScalingGroups")
+		group := f.real
+		if since, more := f.added["web"]; more && f.clock.Now().Sub(since) > 5*time.Second && !f.never {
+			group.Members = append(slices.Clone(group.Members), cloud.Member{InstanceID: "i-1", Lifecycle: "InService", Health: "Healthy"})
+		}
+		return group, f.denied("autoscaling:DescribeAutoScalingGroups")
 	}
 	group := cloud.Group{Name: name, Tags: trial.Tags}
 	if age := f.clock.Now().Sub(trial.since); age > 5*time.Second && !f.never {
@@ -88,14 +106,104 @@ func (f *fakeCloud) Activities(_ context.Context, group string) ([]cloud.Activit
 	if err := f.denied("autoscaling:DescribeScalingActivities"); err != nil {
 		return nil, err
 	}
-	if f.fails.Status != "" && f.clock.Now().Sub(f.trials[group].since) > 10*time.Second {
-		return []cloud.Activity{f.fails}, nil
+	if f.flaky > 0 {
+		f.flaky--
+		return nil, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "AWS did not answer"}
 	}
-	return nil, nil
+	fails, since, out := f.fails, f.added["web"], []cloud.Activity(nil)
+	if group == "web" {
+		out = f.history
+	} else {
+		since = f.trials[group].since
+		for subnet, how := range f.each {
+			if slices.Contains(f.trials[group].Like.Subnets, subnet) {
+				fails = how
+			}
+		}
+	}
+	if fails.Status != "" && !since.IsZero() && f.clock.Now().Sub(since) > 10*time.Second {
+		return append([]cloud.Activity{fails}, out...), nil
+	}
+	return out, nil
 }
 
 func (f *fakeCloud) Instances(context.Context, []string) ([]cloud.Instance, error) {
-	return []cloud.Instance{{ID: "i-1", State: "running", ImageID: "ami-1", Type: "t3.small"}}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.taken) > 0 {
+		return nil, nil
+	}
+	return []cloud.Instance{f.state}, nil
+}
+
+func (f *fakeCloud) Volumes(context.Context, string) ([]cloud.Volume, error) {
+	return f.volumes, f.denied("ec2:DescribeVolumes")
+}
+
+func (f *fakeCloud) Containers(_ context.Context, _ string, ids []string) ([]cloud.Container, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.container.ARN == "" {
+		return nil, f.denied("ecs:ListContainerInstances")
+	}
+	one := f.container
+	one.InstanceID = ids[0]
+	if len(f.drained) > 0 {
+		one.Status = "DRAINING"
+	}
+	return []cloud.Container{one}, nil
+}
+
+func (f *fakeCloud) Drain(_ context.Context, _, arn string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.denied("ecs:UpdateContainerInstancesState"); err != nil {
+		return err
+	}
+	f.drained = append(f.drained, arn)
+	return nil
+}
+
+func (f *fakeCloud) Ping(context.Context, string) (bool, error) {
+	return f.online, f.denied("ssm:DescribeInstanceInformation")
+}
+
+func (f *fakeCloud) Console(context.Context, string) (string, error) {
+	return f.console, f.denied("ec2:GetConsoleOutput")
+}
+
+func (f *fakeCloud) AddOne(_ context.Context, group string, _ map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.denied("autoscaling:SetDesiredCapacity"); err != nil {
+		return err
+	}
+	f.added[group] = f.clock.Now()
+	return nil
+}
+
+func (f *fakeCloud) Added(context.Context) (out []cloud.Added, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for group, since := range f.added {
+		one := cloud.Added{Group: group, Run: "481", Expires: since.Add(time.Hour)}
+		if f.clock.Now().Sub(since) > 5*time.Second && !f.never {
+			one.InstanceID = "i-1"
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (f *fakeCloud) TakeOne(_ context.Context, added cloud.Added) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stuck {
+		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS refuses autoscaling:SetDesiredCapacity"}
+	}
+	delete(f.added, added.Group)
+	f.taken = append(f.taken, added)
+	return nil
 }
 
 func (f *fakeCloud) SetDesired(_ context.Context, _ string, n int) error {
@@ -136,19 +244,43 @@ func (f *fakeCloud) Trials(context.Context) ([]cloud.Group, error) {
 	return groups, nil
 }
 
+func newCloud(clock upgrade.Clock) *fakeCloud {
+	return &fakeCloud{
+		clock: clock, trials: map[string]*fakeTrial{}, added: map[string]time.Time{},
+		real:  cloud.Group{Name: "web", Template: cloud.Template{ID: "lt-1", Name: "web", Version: "7"}, ServiceLinkedRoleARN: slr, Max: 4},
+		state: cloud.Instance{ID: "i-1", State: "running", ImageID: "ami-1", Type: "t3.small", Zone: "eu-west-2a"},
+	}
+}
+
 // launch asks an instance-launch gate of the cloud.
-func launch(t *testing.T, set func(*fakeCloud)) (result upgrade.Result, aws *fakeCloud) {
+func launch(t *testing.T, set func(*fakeCloud)) (upgrade.Result, *fakeCloud) {
 	t.Helper()
+	return launchAs(t, gates.LaunchSettings{}, nil, gates.Input{}, set)
+}
+
+// launchAs asks one with settings and a way to look at the keys.
+func launchAs(t *testing.T, settings gates.LaunchSettings, keys func(time.Time) *fakeKeys, in gates.Input, set func(*fakeCloud)) (result upgrade.Result, aws *fakeCloud) {
+	t.Helper()
+	settings.Group, settings.HealthyWithin = "web", 5*time.Minute
+	in.Run, in.Round = upgrade.Run{ID: 481, Environment: "staging"}, 2
 	synctest.Test(t, func(t *testing.T) {
 		clock := upgrade.SystemClock{}
-		aws = &fakeCloud{clock: clock, trials: map[string]*fakeTrial{}}
+		aws = newCloud(clock)
 		set(aws)
-		g := bound(t, gates.LaunchSettings{Group: "web", HealthyWithin: 5 * time.Minute}, gates.Deps{
-			Clock: clock, Cloud: func(upgrade.EnvName) (gates.Cloud, error) { return aws, nil },
-		})
-		g.Name, g.Kind, g.Deadline = "launch", gates.KindLaunch, 20*time.Minute
-		result = gates.Runner{Clock: clock}.Run(t.Context(), []gates.Gate{g}, gates.Input{Run: upgrade.Run{ID: 481}, Round: 2}, nil)[0]
+		deps := gates.Deps{Clock: clock, Cloud: func(upgrade.EnvName) (gates.Cloud, error) { return aws, nil }}
+		if keys != nil {
+			seen := keys(clock.Now())
+			deps.Keys = func(upgrade.EnvName) (gates.Keys, error) { return seen, nil }
+		}
+		g := gates.Gate{Name: "launch", Kind: gates.KindLaunch, Environment: "staging", Settle: 5 * time.Minute, Deadline: 20 * time.Minute}
+		if err := settings.Bind(&g, deps); err != nil {
+			t.Fatal(err)
+		}
+		result = gates.Runner{Clock: clock}.Run(t.Context(), []gates.Gate{g}, in, nil)[0]
 	})
+	if len([]rune(result.Brief)) > 80 {
+		t.Errorf("the brief has more than 80 characters: %s", result.Brief)
+	}
 	return result, aws
 }
 
@@ -227,9 +359,10 @@ func TestS4Reap(t *testing.T) {
 	trial := func(expires string) *fakeTrial {
 		return &fakeTrial{Trial: cloud.Trial{Tags: map[string]string{gates.TagProbe: "true", gates.TagExpires: expires}}}
 	}
-	aws := &fakeCloud{clock: clock, trials: map[string]*fakeTrial{
+	aws := newCloud(clock)
+	aws.trials = map[string]*fakeTrial{
 		"over": trial(noon().Add(-time.Minute).Format(time.RFC3339)), "going_on": trial(noon().Add(time.Minute).Format(time.RFC3339)), "unreadable": trial("soon"),
-	}}
+	}
 	ended, err := gates.Reap(t.Context(), aws, noon())
 	if err != nil || len(ended) != 2 || aws.trials["going_on"].ended || !aws.trials["over"].ended || !aws.trials["unreadable"].ended {
 		t.Errorf("ended %v (%v)", ended, err)
@@ -238,4 +371,34 @@ func TestS4Reap(t *testing.T) {
 	if _, err := gates.Reap(t.Context(), aws, noon()); err == nil || !strings.Contains(upgrade.HintOf(err), "aws autoscaling delete") {
 		t.Errorf("what cannot be removed: %v, want an error that says how", err)
 	}
+}
+
+// TestS4ReapsTheRest: an instance more of a real group is taken back when its time is over, what has been
+// going for too long is told, and one thing that cannot be removed hides no other (S4).
+func TestS4ReapsTheRest(t *testing.T) {
+	aws := newCloud(upgrade.SystemClock{})
+	aws.added["web"] = noon().Add(-2 * time.Hour) // expires an hour after
+	aws.added["other"] = noon()
+	expired := map[string]string{gates.TagExpires: noon().Add(-2 * time.Hour).Format(time.RFC3339)}
+	ended, err := gates.Reap(t.Context(), stuckGroup{aws, cloud.Group{Name: "gone's", Status: "Delete in progress", Tags: expired}}, noon())
+	if len(ended) != 1 || ended[0] != "web (one instance more)" || len(aws.added) != 1 {
+		t.Errorf("ended %q, left %v", ended, aws.added)
+	}
+	if err == nil || !strings.Contains(err.Error(), `"Delete in progress" since more than 1h0m0s`) || !strings.Contains(upgrade.HintOf(err), `'gone'\''s'`) {
+		t.Errorf("what is stuck: %v, hint %q", err, upgrade.HintOf(err))
+	}
+	aws.added["web"], aws.stuck = noon().Add(-2*time.Hour), true
+	if _, err := gates.Reap(t.Context(), aws, noon()); err == nil || !strings.Contains(err.Error(), "the group web has one instance more than it should") {
+		t.Errorf("what cannot be taken back: %v", err)
+	}
+}
+
+// stuckGroup is a cloud with one test group.
+type stuckGroup struct {
+	*fakeCloud
+	group cloud.Group
+}
+
+func (s stuckGroup) Trials(context.Context) ([]cloud.Group, error) {
+	return []cloud.Group{s.group}, nil
 }
