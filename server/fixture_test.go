@@ -58,7 +58,7 @@ func blockedResults() []upgrade.Result {
 			Run: 481, Gate: "grants", Kind: "kms-grants", Stage: upgrade.StageAfter, Environment: "staging", Round: 1, Required: true,
 			Outcome: upgrade.OutcomeFailed, Message: "1 of 4 grants is gone: asg-ebs on alias/edge-ebs", StartedAt: at("08:49:20"), Took: 4 * time.Second,
 			GoodFor: 24 * time.Hour, Evidence: upgrade.Evidence{
-				Facts: []upgrade.Fact{{Name: "Group", Value: "edge"}, {Name: "Account", Value: "111122223333"}},
+				Facts: []upgrade.Fact{{Name: "Group", Value: "edge"}, {Name: "Account", Value: "111122223333"}, {Name: "Repair", Value: "aws kms create-grant --name asg-ebs"}},
 				Tables: []upgrade.Table{{
 					Title: "Grants", Columns: []string{"Change", "Grant", "Key", "Operations"},
 					Rows: [][]string{

@@ -117,7 +117,7 @@ func hostile() upgrade.Result {
 	return upgrade.Result{
 		Run: 481, Gate: "evil gate", Kind: evil, Stage: upgrade.StageAfter, Environment: evil, Round: 2, Outcome: upgrade.OutcomeFailed, Message: evil,
 		Warnings: []string{evil}, StartedAt: at("08:49:00"), Took: time.Second, Evidence: upgrade.Evidence{
-			Facts: []upgrade.Fact{{Name: evil, Value: evil}}, Quotes: []upgrade.Quote{{Source: evil, Text: evil}},
+			Facts: []upgrade.Fact{{Name: evil, Value: evil}, {Name: "Repair " + evil, Value: evil}}, Quotes: []upgrade.Quote{{Source: evil, Text: evil}},
 			Tables: []upgrade.Table{{Title: evil, Columns: []string{evil}, Rows: [][]string{{evil}, {}, {evil, evil}}}, {Title: "Ladder", Columns: []string{"Path", evil}, Rows: [][]string{{evil, "✗ " + evil}, {}, {evil}}}},
 			Spans:  []upgrade.Span{{Name: evil, From: at("08:49:00")}, {Name: evil, From: at("08:50:00"), To: at("08:49:00"), Failed: true}},
 			Log:    []upgrade.LogLine{{Text: evil}},
@@ -296,6 +296,29 @@ func TestNeverGreen(t *testing.T) {
 	}
 	if g := gate(runData{run: run, words: words{now: now, zone: time.UTC}}, passed); g.Chip.Tone != upgrade.ToneOK {
 		t.Errorf("a pass is shown as %+v", g.Chip)
+	}
+}
+
+// TestProductionThatTheChangeBroke: production was not deployed, and is not called untouched when its own
+// gates say that it is broken.
+func TestProductionThatTheChangeBroke(t *testing.T) {
+	broken := upgrade.Result{Gate: "grants", Kind: "kms-grants", Stage: upgrade.StageAfter, Environment: "production", Required: true, Outcome: upgrade.OutcomeFailed}
+	passed := broken
+	passed.Outcome = upgrade.OutcomePassed
+	for _, test := range []struct {
+		name   string
+		result upgrade.Result
+		want   string
+	}{
+		{"broken", broken, "This change is not in production"},
+		{"well", passed, "Production is untouched"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			lines := production(runData{run: blockedRun(), results: []upgrade.Result{test.result}, words: words{now: fakeNow(), zone: time.UTC}})
+			if len(lines) != 2 || lines[0].Bold != test.want {
+				t.Errorf("the page says %+v, want %q first", lines, test.want)
+			}
+		})
 	}
 }
 

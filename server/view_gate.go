@@ -29,6 +29,7 @@ type gateView struct {
 	Warnings []string
 	Causes   []factView
 	Facts    []factView
+	Repairs  []factView // to be copied as they are
 	Timeline *timelineView
 	Ladders  []ladderView
 	Tables   []tableView
@@ -171,6 +172,10 @@ func gate(d runData, r upgrade.Result) gateView {
 	for _, f := range e.Facts {
 		if f.Name == "Cause" || f.Name == "Likely cause" { // proof and guess keep their own names
 			g.Causes = append(g.Causes, factView{Name: f.Name, Value: stop(f.Value)})
+			continue
+		}
+		if strings.HasPrefix(f.Name, "Repair") {
+			g.Repairs = append(g.Repairs, factView{Name: f.Name, Value: f.Value})
 			continue
 		}
 		g.Facts = append(g.Facts, factView{Name: f.Name, Value: f.Value, Mono: len(f.Value) > 24 && !strings.Contains(f.Value, " ")})

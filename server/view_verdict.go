@@ -188,11 +188,14 @@ func production(d runData) []reasonView {
 	case r.Phase == upgrade.PhaseUnlocked:
 		first = reasonView{Icon: upgrade.IconOpen, Tone: upgrade.ToneOK, Bold: "Production is unlocked, not started"}
 	}
-	out := []reasonView{first}
-	if line, ok := productionChecks(d); ok {
-		out = append(out, line)
+	line, checked := productionChecks(d)
+	if checked && line.Tone == upgrade.ToneBad && r.Production == (upgrade.ProductionFacts{}) && first.Icon == upgrade.IconLock {
+		first.Bold = "This change is not in production" // nobody deployed it, and yet it reached what production needs
 	}
-	return out
+	if !checked {
+		return []reasonView{first}
+	}
+	return []reasonView{first, line}
 }
 
 // productionChecks sums up what gates of other environments than the run's own say.
