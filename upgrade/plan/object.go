@@ -129,9 +129,9 @@ func identity(kind string) []string {
 	return nil
 }
 
-// identifying reports whether an attribute may be part of what objectOf looks at. Nothing else of a
-// state is ever kept.
-func identifying(name string) bool {
+// Identifying reports whether an attribute may be part of what tells things apart. Nothing else of a state
+// is ever kept.
+func Identifying(name string) bool {
 	switch name {
 	case "arn", "id", "grant_id", "key_id", "security_group_rule_id", "role", "user", "group", "policy_arn",
 		"autoscaling_group_name", "lb_target_group_arn", "alb_target_group_arn", "elb", "name", "target_group_arn",
@@ -151,7 +151,7 @@ func textsOf(raw json.RawMessage) map[string]string {
 	}
 	texts := map[string]string{}
 	for name, value := range all {
-		if !identifying(name) {
+		if !Identifying(name) {
 			continue
 		}
 		if text := textOf(value); text != "" && text != hidden {

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,10 +25,10 @@ func Stream(r io.Reader, each func(Change) error) (Header, []Output, error) {
 	header, err := scan(r, func(e element) error {
 		switch e.kind {
 		case kindResource:
-			return each(e.change.redacted(e.sensitive))
+			return each(e.change.redacted(e.sensitive).owned())
 		case kindOutput:
 			if !slices.Equal(e.output.Actions, []string{string(NoOp)}) {
-				outputs = append(outputs, e.output.redacted(e.sensitive))
+				outputs = append(outputs, e.output.redacted(e.sensitive).owned())
 			}
 		case kindInvocation:
 		}
@@ -35,16 +37,30 @@ func Stream(r io.Reader, each func(Change) error) (Header, []Output, error) {
 	return header, outputs, err
 }
 
-// element is one entry of a plan's lists of changes.
+// element is one entry of a plan's lists of changes. Its raw values are those of the reader: they are
+// good until the next one is read.
 type element struct {
-	kind         elementKind
-	change       Change
-	output       Output
-	afterUnknown json.RawMessage // of an output
-	importing    json.RawMessage // of a resource: what is brought under Terraform's management
-	raw          json.RawMessage // of an action invocation
-	sensitive    sensitivity
+	kind      elementKind
+	change    Change
+	output    Output
+	unknown   value // after an output's change
+	before    value
+	after     value
+	later     value // a resource's after_unknown
+	paths     value
+	importing value           // of a resource: what is brought under Terraform's management
+	raw       json.RawMessage // of an action invocation
+	sensitive sensitivity
 }
+
+// value is a JSON value; plain says that it is written as encoding/json would write it.
+type value struct {
+	raw   json.RawMessage
+	plain bool
+}
+
+// none is the value of what is not there.
+func none() value { return value{raw: json.RawMessage("null"), plain: true} }
 
 type elementKind string
 
@@ -108,75 +124,107 @@ func scanKey(in *stream, key string, header *Header, each func(element) error) e
 		return readOutputs(in, each)
 	case "action_invocations":
 		return in.list(func() error {
-			e := element{kind: kindInvocation}
-			if err := in.decode(&e.raw); err != nil {
+			raw, err := in.raw()
+			if err != nil {
 				return err
 			}
-			return each(e)
+			return each(element{kind: kindInvocation, raw: raw})
 		})
 	}
 	return in.skip()
 }
 
-// fields is a JSON object with its keys told apart exactly; encoding/json's structs would ignore case.
-type fields map[string]json.RawMessage
-
-func (f fields) text(key string) (string, error) {
-	raw, ok := f[key]
-	if !ok {
-		return "", nil
-	}
-	var s *string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", invalid("%q of a change is not a string", key)
-	}
-	if s == nil {
-		return "", nil
-	}
-	return *s, nil
-}
-
-func (f fields) value(key string) json.RawMessage {
-	if raw, ok := f[key]; ok {
-		return raw
-	}
-	return json.RawMessage("null")
-}
-
 func readResource(in *stream, each func(element) error) error {
-	var all, change fields
-	if err := in.decode(&all); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(all.value("change"), &change); err != nil || change == nil {
-		return invalid("a resource change has no change")
-	}
-	e := element{kind: kindResource, importing: change.value("importing")}
-	var err error
-	for key, to := range map[string]*string{
-		"address": &e.change.Address, "previous_address": &e.change.PreviousAddress, "mode": &e.change.Mode,
-		"type": &e.change.Type, "name": &e.change.Name, "provider_name": &e.change.Provider,
-		"deposed": &e.change.Deposed, "action_reason": &e.change.Reason,
-	} {
-		if *to, err = all.text(key); err != nil {
-			return err
-		}
-	}
-	if e.change.Address == "" {
-		return invalid("a resource change has no address")
-	}
-	actions, err := change.actions()
+	raw, err := in.raw()
 	if err != nil {
 		return err
 	}
-	if e.change.Action, e.change.CreateFirst, err = normal(actions); err != nil {
-		return invalid("%s: %w", e.change.Address, err)
+	parts, ok := partsOf(raw, in.outer)
+	if !ok {
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan"}
 	}
-	e.change.Before, e.change.After = change.value("before"), change.value("after")
-	e.change.AfterUnknown = change.value("after_unknown")
-	e.change.ReplacePaths = change.value("replace_paths")
-	e.sensitive = sensitivity{before: change.value("before_sensitive"), after: change.value("after_sensitive")}
+	in.outer = parts
+	e := element{kind: kindResource}
+	var change []part
+	c := &e.change
+	for _, p := range parts {
+		var to *string
+		few := true // the text is one of few
+		switch string(p.name) {
+		case "address":
+			to, few = &c.Address, false
+		case "previous_address":
+			to, few = &c.PreviousAddress, false
+		case "name":
+			to, few = &c.Name, false
+		case "deposed":
+			to, few = &c.Deposed, false
+		case "mode":
+			to = &c.Mode
+		case "type":
+			to = &c.Type
+		case "provider_name":
+			to = &c.Provider
+		case "action_reason":
+			to = &c.Reason
+		case "change":
+			if change, ok = partsOf(p.value, in.inner); !ok {
+				return invalid("a resource change has no change")
+			}
+			in.inner = change
+		}
+		if to == nil {
+			continue
+		}
+		if *to, ok = in.text(p.value, few); !ok {
+			return invalid("%q of a change is not a string", p.name)
+		}
+	}
+	switch {
+	case change == nil:
+		return invalid("a resource change has no change")
+	case c.Address == "":
+		return invalid("a resource change has no address")
+	}
+	if err := e.readChange(change); err != nil {
+		return invalid("%s: %w", c.Address, err)
+	}
 	return each(e)
+}
+
+// readChange reads the object "change" of a resource.
+func (e *element) readChange(parts []part) error {
+	e.before, e.after, e.later, e.paths, e.importing = none(), none(), none(), none(), none()
+	e.sensitive = sensitivity{before: none().raw, after: none().raw}
+	var actions []string
+	for _, p := range parts {
+		switch v := (value{raw: p.value, plain: p.plain}); string(p.name) {
+		case "actions":
+			actions = actionsOf(p.value)
+		case "before":
+			e.before = v
+		case "after":
+			e.after = v
+		case "after_unknown":
+			e.later = v
+		case "replace_paths":
+			e.paths = v
+		case "importing":
+			e.importing = v
+		case "before_sensitive":
+			e.sensitive.before = v.raw
+		case "after_sensitive":
+			e.sensitive.after = v.raw
+		}
+	}
+	if len(actions) == 0 {
+		return errors.New("a change has no actions")
+	}
+	c := &e.change
+	c.Before, c.After, c.AfterUnknown, c.ReplacePaths = e.before.raw, e.after.raw, e.later.raw, e.paths.raw
+	var err error
+	c.Action, c.CreateFirst, err = normal(actions)
+	return err
 }
 
 func readOutputs(in *stream, each func(element) error) error {
@@ -191,28 +239,55 @@ func readOutputs(in *stream, each func(element) error) error {
 }
 
 func readOutput(in *stream, name string, each func(element) error) error {
-	var change fields
-	if err := in.decode(&change); err != nil {
-		return err
-	}
-	actions, err := change.actions()
+	raw, err := in.raw()
 	if err != nil {
 		return err
 	}
-	return each(element{
-		kind:         kindOutput,
-		output:       Output{Name: name, Actions: actions, Before: change.value("before"), After: change.value("after")},
-		afterUnknown: change.value("after_unknown"),
-		sensitive:    sensitivity{before: change.value("before_sensitive"), after: change.value("after_sensitive")},
-	})
+	parts, ok := partsOf(raw, in.outer)
+	if !ok {
+		return invalid("the output %q has no change", name)
+	}
+	in.outer = parts
+	e := element{
+		kind: kindOutput, output: Output{Name: name}, before: none(), after: none(), unknown: none(),
+		sensitive: sensitivity{before: none().raw, after: none().raw},
+	}
+	for _, p := range parts {
+		switch v := (value{raw: p.value, plain: p.plain}); string(p.name) {
+		case "actions":
+			e.output.Actions = actionsOf(p.value)
+		case "before":
+			e.before = v
+		case "after":
+			e.after = v
+		case "after_unknown":
+			e.unknown = v
+		case "before_sensitive":
+			e.sensitive.before = v.raw
+		case "after_sensitive":
+			e.sensitive.after = v.raw
+		}
+	}
+	if len(e.output.Actions) == 0 {
+		return invalid("a change has no actions")
+	}
+	e.output.Before, e.output.After = e.before.raw, e.after.raw
+	return each(e)
 }
 
-func (f fields) actions() ([]string, error) {
-	var actions []string
-	if err := json.Unmarshal(f.value("actions"), &actions); err != nil || len(actions) == 0 {
-		return nil, invalid("a change has no actions")
+// actionsOf reads a list of actions; nil for what is none.
+func actionsOf(raw []byte) []string {
+	switch string(raw) { // most plans have nothing else, a hundred thousand times
+	case `["no-op"]`:
+		return []string{"no-op"}
+	case `["update"]`:
+		return []string{"update"}
 	}
-	return actions, nil
+	var actions []string
+	if json.Unmarshal(raw, &actions) != nil {
+		return nil
+	}
+	return actions
 }
 
 // normal turns Terraform's list of actions into one Action, and reports whether the new object is
@@ -228,4 +303,16 @@ func normal(actions []string) (action Action, createFirst bool, err error) {
 		return Action(actions[0]), false, nil
 	}
 	return "", false, fmt.Errorf("the action %q is not known here", strings.Join(actions, ", "))
+}
+
+// owned returns the change with its values in memory of their own.
+func (c Change) owned() Change {
+	c.Before, c.After = bytes.Clone(c.Before), bytes.Clone(c.After)
+	c.AfterUnknown, c.ReplacePaths = bytes.Clone(c.AfterUnknown), bytes.Clone(c.ReplacePaths)
+	return c
+}
+
+func (o Output) owned() Output {
+	o.Before, o.After = bytes.Clone(o.Before), bytes.Clone(o.After)
+	return o
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -100,6 +101,9 @@ func sensitive(marks any) bool {
 func marked(marks json.RawMessage) bool {
 	switch string(marks) {
 	case "", "null", "false", "{}", "[]":
+		return false
+	}
+	if !bytes.Contains(marks, []byte("true")) && isPlain(marks) {
 		return false
 	}
 	m, err := generic(marks)

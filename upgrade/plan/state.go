@@ -276,3 +276,28 @@ func quoted(text string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// fields is a JSON object with its keys told apart exactly; encoding/json's structs would ignore case.
+type fields map[string]json.RawMessage
+
+func (f fields) text(key string) (string, error) {
+	raw, ok := f[key]
+	if !ok {
+		return "", nil
+	}
+	var s *string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", invalid("%q of an instance is not a string", key)
+	}
+	if s == nil {
+		return "", nil
+	}
+	return *s, nil
+}
+
+func (f fields) value(key string) json.RawMessage {
+	if raw, ok := f[key]; ok {
+		return raw
+	}
+	return json.RawMessage("null")
+}

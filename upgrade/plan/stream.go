@@ -23,6 +23,9 @@ type stream struct {
 	held []byte // the value that is being kept
 	keep bool
 	open []byte // brackets that are open in the value that is being passed over
+
+	outer, inner []part            // of the resource change that is being read, to be used again
+	words        map[string]string // texts that come again and again, once each
 }
 
 func newStream(what string, r io.Reader) *stream {
@@ -130,15 +133,43 @@ func (s *stream) members(begin, end byte, each func() error) error {
 	}
 }
 
-// decode takes the next value.
-func (s *stream) decode(to any) error {
+// raw takes the next value, and returns it unchecked. It is good until the next one is taken.
+func (s *stream) raw() ([]byte, error) {
 	s.held, s.keep = s.held[:0], true
 	err := s.skip()
 	s.keep = false
+	return s.held, err
+}
+
+// maxWords is how many texts are remembered: types and providers are a few dozen.
+const maxWords = 10_000
+
+// text returns the text of a JSON string, or "" for null. Few says that it is likely to come again.
+func (s *stream) text(raw []byte, few bool) (text string, ok bool) {
+	if string(raw) == "null" {
+		return "", true
+	}
+	if few {
+		if text, ok := s.words[string(raw)]; ok {
+			return text, true
+		}
+	}
+	if text, ok = unquoted(raw); ok && few && len(s.words) < maxWords {
+		if s.words == nil {
+			s.words = map[string]string{}
+		}
+		s.words[string(raw)] = text
+	}
+	return text, ok
+}
+
+// decode takes the next value.
+func (s *stream) decode(to any) error {
+	held, err := s.raw()
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(s.held, to); err != nil {
+	if err := json.Unmarshal(held, to); err != nil {
 		return s.broken(err)
 	}
 	return nil

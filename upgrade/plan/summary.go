@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // Summarize reads a plan as Stream does and keeps what it would really change. The digest is taken over
@@ -19,26 +20,33 @@ import (
 // import). Times, versions, the rest of the state and the order of the file do not count: the same
 // change planned twice has the same digest.
 func Summarize(r io.Reader) (Summary, error) {
+	return SummarizeKeeping(r, func(c Change) Change { return c })
+}
+
+// SummarizeKeeping is Summarize with what keep returns in the place of each change, so that of a large plan
+// only the values are held that somebody will look at. The digest is that of the whole plan.
+func SummarizeKeeping(r io.Reader, keep func(Change) Change) (Summary, error) {
 	var s Summary
-	var lines [][]byte
+	var lines [][sha256.Size]byte
+	var buf []byte
 	header, err := scan(r, func(e element) error {
 		if !e.real() {
 			return nil
 		}
-		line, err := e.line()
-		if err != nil {
+		var err error
+		if buf, err = e.line(buf[:0]); err != nil {
 			return err
 		}
-		lines = append(lines, line)
+		lines = append(lines, sha256.Sum256(buf))
 		switch e.kind {
 		case kindResource:
 			if c := e.change; c.Action == NoOp && c.PreviousAddress != "" {
 				s.Moves = append(s.Moves, Move{From: c.PreviousAddress, To: c.Address})
 			} else if c.Action != NoOp {
-				s.Changes = append(s.Changes, e.change.redacted(e.sensitive))
+				s.Changes = append(s.Changes, keep(e.change.redacted(e.sensitive)).owned())
 			}
 		case kindOutput:
-			s.Outputs = append(s.Outputs, e.output.redacted(e.sensitive))
+			s.Outputs = append(s.Outputs, e.output.redacted(e.sensitive).owned())
 		case kindInvocation:
 		}
 		return nil
@@ -63,7 +71,7 @@ func (e element) real() bool {
 	case kindResource:
 		switch e.change.Action {
 		case NoOp:
-			return e.change.PreviousAddress != "" || string(e.importing) != "null"
+			return e.change.PreviousAddress != "" || string(e.importing.raw) != "null"
 		case Read:
 			return false
 		case Create, Update, Delete, Replace, Forget:
@@ -77,45 +85,58 @@ func (e element) real() bool {
 	return true
 }
 
-// line returns the digest of one element.
-func (e element) line() ([]byte, error) {
-	var parts []any
+// line writes the canonical JSON of one element, for its digest: a list, with a line break behind it.
+func (e element) line(b []byte) ([]byte, error) {
+	b = appendText(append(b, '['), string(e.kind))
 	switch e.kind {
 	case kindResource:
 		c := e.change
-		parts = []any{
-			e.kind, c.Address, c.PreviousAddress, c.Deposed, c.Action, c.CreateFirst,
-			c.Before, c.After, c.AfterUnknown, c.ReplacePaths, e.importing,
+		for _, text := range []string{c.Address, c.PreviousAddress, c.Deposed, string(c.Action)} {
+			b = appendText(append(b, ','), text)
 		}
+		b = strconv.AppendBool(append(b, ','), c.CreateFirst)
+		return appendValues(b, e.before, e.after, e.later, e.paths, e.importing)
 	case kindOutput:
-		o := e.output
-		parts = []any{e.kind, o.Name, o.Actions, o.Before, o.After, e.afterUnknown}
+		b = appendText(append(b, ','), e.output.Name)
+		b = append(b, ",["...)
+		for i, action := range e.output.Actions {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendText(b, action)
+		}
+		return appendValues(append(b, ']'), e.before, e.after, e.unknown)
 	case kindInvocation:
-		parts = []any{e.kind, e.raw}
+		return appendValues(b, value{raw: e.raw})
 	}
-	for i, part := range parts {
-		raw, ok := part.(json.RawMessage)
-		if !ok {
+	return appendValues(b)
+}
+
+func appendValues(b []byte, values ...value) ([]byte, error) {
+	for _, v := range values {
+		b = append(b, ',')
+		if v.plain {
+			b = append(b, v.raw...)
 			continue
 		}
-		value, err := generic(raw)
+		decoded, err := generic(v.raw)
 		if err != nil {
 			return nil, invalid("a value of the plan is not JSON")
 		}
-		parts[i] = value
+		encoded, err := json.Marshal(decoded)
+		if err != nil {
+			return nil, fmt.Errorf("digest plan: %w", err)
+		}
+		b = append(b, encoded...)
 	}
-	sum := sha256.New()
-	if err := json.NewEncoder(sum).Encode(parts); err != nil {
-		return nil, fmt.Errorf("digest plan: %w", err)
-	}
-	return sum.Sum(nil), nil
+	return append(b, ']', '\n'), nil
 }
 
-func digest(lines [][]byte) string {
-	slices.SortFunc(lines, bytes.Compare)
+func digest(lines [][sha256.Size]byte) string {
+	slices.SortFunc(lines, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
 	sum := sha256.New()
 	for _, line := range lines {
-		sum.Write(line)
+		sum.Write(line[:])
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
