@@ -49,11 +49,12 @@ func testChain(t *testing.T, s subject) {
 		}
 	}
 	snapshots, err := s.client.Snapshots(ctx, append([]string{"snap-00000000000000000"}, ids...))
-	if err != nil || len(snapshots) != len(ids) {
+	// Those of a public image cannot be seen, though it can be launched.
+	if own := strings.Split(group.ARN, ":")[4] == image.Owner; err != nil || own && len(snapshots) != len(ids) {
 		t.Fatalf("snapshots of %v: %+v, %v", ids, snapshots, err)
 	}
-	for i, snap := range snapshots {
-		if snap.ID != ids[i] || snap.Owner == "" || snap.Encrypted != strings.HasPrefix(snap.KeyID, "arn:") {
+	for _, snap := range snapshots {
+		if !slices.Contains(ids, snap.ID) || snap.Owner == "" || snap.Encrypted != strings.HasPrefix(snap.KeyID, "arn:") {
 			t.Errorf("snapshot: %+v", snap)
 		}
 		if snap.KeyID != "" {

@@ -106,7 +106,9 @@ func refusedAction(call, words string) string {
 
 // unsaid reports whether AWS says that one of several permissions is missing, and not which:
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-launch-template.html.
-func unsaid(words string) bool { return strings.Contains(words, "not authorized to use launch template") }
+func unsaid(words string) bool {
+	return strings.Contains(words, "not authorized to use launch template")
+}
 
 func status(err error) int {
 	var answer *smithyhttp.ResponseError

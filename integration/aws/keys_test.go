@@ -71,12 +71,19 @@ func TestGroupOfPolicy(t *testing.T) {
 		t.Errorf("got %+v", g)
 	}
 	// A trial launches by the first override, so it does so by that one's template.
-	if err := c.StartTrial(ctx, trial(g)); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second finds the first
+		if err := c.StartTrial(ctx, trial(g)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := c.Group(ctx, trial(g).Name)
 	if err != nil || len(got.Overrides) != 1 || !cmp.Equal(got.Overrides[0], want[0]) {
 		t.Errorf("the trial: %+v, %v", got.Overrides, err)
+	}
+	other := trial(g)
+	other.Like.InstanceType = "m7g.large"
+	if err := c.StartTrial(ctx, other); code(err) != upgrade.CodeUnavailable {
+		t.Errorf("a trial of another type takes this one's answer: %v", err)
 	}
 }
 

@@ -90,8 +90,7 @@ func (c *Client) takeOver(ctx context.Context, trial cloud.Trial) error {
 	if have.Status != "" {
 		return busy
 	}
-	same := have.Template == trial.Like.Template && sameSubnets(have, trial.Like)
-	if have.Desired == 1 && same {
+	if have.Desired == 1 && sameLaunch(have, trial.Like) {
 		return nil
 	}
 	// It was stopped, or launches something else than what is asked now: its answer would be no answer.
@@ -101,10 +100,28 @@ func (c *Client) takeOver(ctx context.Context, trial cloud.Trial) error {
 	return busy
 }
 
-// sameSubnets reports whether a trial launches where it should. Where that was said by zones, AWS chose
-// the subnets.
-func sameSubnets(have, want cloud.Group) bool {
-	return len(want.Subnets) == 0 || slices.Equal(slices.Sorted(slices.Values(have.Subnets)), slices.Sorted(slices.Values(want.Subnets)))
+// sameLaunch reports whether a trial launches the same as it would if it were made now.
+func sameLaunch(have, want cloud.Group) bool {
+	sorted := func(s []string) []string { return slices.Sorted(slices.Values(s)) }
+	switch {
+	case have.Template != want.Template:
+		return false
+	case len(want.Subnets) > 0 && !slices.Equal(sorted(have.Subnets), sorted(want.Subnets)):
+		return false // where it is said by zones, AWS chooses the subnets
+	case !want.Mixed || want.InstanceType == "":
+		return !have.Mixed
+	}
+	return have.InstanceType == want.InstanceType && overrideTemplate(have) == overrideTemplate(want)
+}
+
+// overrideTemplate returns id and version of the template of a group's first override, if it has its own.
+func overrideTemplate(g cloud.Group) cloud.Template {
+	if len(g.Overrides) == 0 || g.Overrides[0].Template == nil {
+		return cloud.Template{}
+	}
+	t := *g.Overrides[0].Template
+	t.Name = ""
+	return t
 }
 
 // own refuses a group that is not a trial. Error: CodeNotFound, CodeForbidden.

@@ -61,8 +61,7 @@ func newGroup(trial cloud.Trial) (*autoscaling.CreateAutoScalingGroupInput, erro
 	// Type and template come from the policy's first override; Spot is left out, for its refusals say
 	// nothing about the template.
 	override := scalingtypes.LaunchTemplateOverrides{InstanceType: awssdk.String(like.InstanceType)}
-	if len(like.Overrides) > 0 && like.Overrides[0].Template != nil {
-		own := like.Overrides[0].Template
+	if own := overrideTemplate(like); own.ID != "" {
 		override.LaunchTemplateSpecification = &scalingtypes.LaunchTemplateSpecification{
 			LaunchTemplateId: awssdk.String(own.ID), Version: awssdk.String(own.Version),
 		}
