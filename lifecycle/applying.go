@@ -120,14 +120,14 @@ func (a *apply) broke(ctx context.Context, err error) (upgrade.Step, error) {
 	case ctx.Err() != nil:
 		return upgrade.Step{}, fmt.Errorf("apply: %w", err) // it goes on; the next owner adopts it
 	case errors.Is(err, plan.ErrLost):
-		return a.lost(ctx, upgrade.Public(err)), nil
+		return a.lost(ctx, upgrade.Public(err))
 	case upgrade.CodeOf(err) == upgrade.CodeConflict:
 		return a.refused(ctx, upgrade.Public(err)), nil
 	case upgrade.Transient(err):
 		return upgrade.Step{}, fmt.Errorf("apply: %w", err)
 	}
 	a.Logger.WarnContext(ctx, "apply ended with an error of ours", "run", int64(a.run.ID), "err", err)
-	return a.lost(ctx, upgrade.Public(err)), nil
+	return a.unclear(ctx, upgrade.Public(err)), nil
 }
 
 // maxPlans is how often one run plans, when its plans are refused before their first change.
@@ -158,7 +158,7 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	case a.row.State == upgrade.ApplyExited:
 		return a.end(ctx, plan.Ended{OK: a.row.OK, At: a.row.EndedAt, Message: "Terraform stopped"}, nil), nil
 	case a.row.State == upgrade.ApplyLost:
-		return a.lost(ctx, "nobody knows how it ended"), nil
+		return a.lost(ctx, "nobody knows how it ended")
 	case a.row.Host != a.Host:
 		return a.elsewhere(ctx), nil
 	}
@@ -177,29 +177,9 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	case plan.FoundNeverRan:
 		return a.start(ctx)
 	case plan.FoundLost:
-		return a.lost(ctx, "its process ended without a result"), nil
+		return a.lost(ctx, "its process ended without a result")
 	}
-	return a.lost(ctx, fmt.Sprintf("an unheard-of finding %q", found)), nil
-}
-
-// hostPatience is how long a run waits for the host that applies for it to come back.
-const hostPatience = 15 * time.Minute
-
-func (a *apply) elsewhere(ctx context.Context) upgrade.Step {
-	since := a.Clock.Now().Sub(a.run.Since)
-	if since < hostPatience {
-		return a.waits(a.run, fmt.Sprintf("host %s applies, and only it can tell", a.row.Host), upgrade.Park(a.run.Since.Add(hostPatience)))
-	}
-	return a.lost(ctx, fmt.Sprintf("host %s applied and has not come back", a.row.Host))
-}
-
-func (a *apply) lost(ctx context.Context, why string) upgrade.Step {
-	watched := a.endWatch(ctx, a.run)
-	a.row.State, a.row.EndedAt = upgrade.ApplyLost, a.Clock.Now()
-	a.run.ChangedAt = a.row.EndedAt
-	step := a.ended(a.run, upgrade.PhaseInterrupted, upgrade.Cause{Kind: upgrade.CauseInterrupted, Message: "the apply was lost: " + why})
-	step.Applies, step.Results = []upgrade.Apply{a.row}, watched
-	return step
+	return a.unclear(ctx, fmt.Sprintf("an unheard-of finding %q", found)), nil
 }
 
 func (a *apply) end(ctx context.Context, ended plan.Ended, stopped []upgrade.Request) upgrade.Step {

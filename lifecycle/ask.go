@@ -113,16 +113,12 @@ func (l *Lifecycle) SetBase(ctx context.Context, name upgrade.StackName, commit 
 	if err != nil {
 		return upgrade.Base{}, fmt.Errorf("read the base of %s: %w", name, err)
 	}
-	last, begun, err := l.Store.LastApply(ctx, name, stack.Staging.Environment)
-	if err != nil {
-		return upgrade.Base{}, fmt.Errorf("read the last apply of %s: %w", name, err)
-	}
 	base.Stack, base.Commit, base.Assumed, base.By, base.Reason, base.At = name, commit, false, by.Name, reason, l.Clock.Now()
 	if base.Tree, err = l.Git.Tree(ctx, project, commit); err != nil {
 		return upgrade.Base{}, fmt.Errorf("read the tree of %s: %w", commit.Short(), err)
 	}
-	if begun && last.OK && last.Tree == base.Tree { // staging is there: the open change begins behind it
-		base.Since = last.Seq
+	if base.Since, err = l.since(ctx, stack, base, base.Tree); err != nil {
+		return upgrade.Base{}, err
 	}
 	if err := l.Store.SetBase(ctx, base); err != nil {
 		return upgrade.Base{}, err

@@ -76,15 +76,26 @@ func (l *Lifecycle) deployedBase(ctx context.Context, project forge.Project, sta
 	if err != nil || tree == base.Tree {
 		return base, false, err
 	}
-	last, begun, err := l.Store.LastApply(ctx, stack.Name, stack.Staging.Environment)
-	if err != nil {
+	if base.Since, err = l.since(ctx, stack, base, tree); err != nil {
 		return base, false, err
-	}
-	if begun && last.OK && last.Tree == tree { // staging is there too: the open change begins behind it
-		base.Since = last.Seq
 	}
 	base.Tree, base.Commit, base.Assumed, base.By, base.Reason, base.At = tree, deployment.Commit, false, "", "", deployment.UpdatedAt
 	return base, true, nil
+}
+
+// since returns behind which apply the open change begins when production has a tree: the newest that left
+// staging whole with it, else where it began before.
+func (l *Lifecycle) since(ctx context.Context, stack upgrade.Stack, base upgrade.Base, tree upgrade.Tree) (int64, error) {
+	applies, err := l.Store.AppliesSince(ctx, stack.Name, stack.Staging.Environment, 0)
+	if err != nil {
+		return 0, fmt.Errorf("read the applies of %s: %w", stack.Name, err)
+	}
+	for _, apply := range slices.Backward(applies) {
+		if apply.OK && apply.Tree == tree {
+			return apply.Seq, nil
+		}
+	}
+	return base.Since, nil
 }
 
 // base returns what production of the stack has. When it is not known it is assumed, and the assumption is

@@ -91,6 +91,24 @@ func changeHistories() []history {
 			approve v1~@edge#2
 			wait 12m
 			v1~@edge#2 blocked "the site was down"`},
+		{"a_yes_to_the_way_back_is_none_to_the_way_forth", nil, `
+			push main v0!
+			approve v0!@edge
+			wait 6m
+			deploy v0! success
+			wait 1m
+			push staging v1~!
+			approve v1~!@edge
+			wait 6m
+			v1~!@edge blocked
+			rehearse v1~!@edge
+			wait 1m
+			approve v1~!@edge#2
+			wait 6m
+			v1~!@edge#2 awaiting_approval
+			approve v1~!@edge#2
+			wait 12m
+			v1~!@edge#2 blocked "the site was down"`},
 		{"rehearsal_back_refused_leaves_staging", nil, `
 			push main v0!
 			approve v0!@edge
@@ -163,6 +181,92 @@ func changeHistories() []history {
 			rehearse v1@edge
 			wait 12m
 			v1@edge#3 unlocked`},
+		{"rehearsed_from_what_somebody_let_through", nil, `
+			push main v0
+			wait 6m
+			deploy v0 success
+			wait 1m
+			push main v4
+			wait 6m
+			v4@edge unlocked
+			wait 25m
+			v4@edge relocked
+			push staging v1~
+			wait 6m
+			v1~@edge blocked
+			deploy v4 success
+			fate production of edge has
+			push staging v2
+			wait 1m
+			staging staging v4
+			wait 12m
+			v2@edge unlocked`},
+		{"rehearsed_from_what_nobody_told_of", nil, `
+			push main v0
+			wait 6m
+			deploy v0 success
+			wait 1m
+			push main v4
+			wait 6m
+			v4@edge unlocked
+			wait 25m
+			v4@edge relocked
+			push staging v1~
+			wait 6m
+			v1~@edge blocked
+			deploy v4 success quietly
+			push staging v2
+			wait 1m
+			staging staging v4
+			wait 12m
+			v2@edge unlocked`},
+		{"lost_apply_with_nothing_left_was_not_watched", nil, `
+			push main v0
+			wait 6m
+			deploy v0 success
+			wait 1m
+			hold
+			push staging v1
+			wait 1m
+			lose whole
+			restart
+			wait 6m
+			v1@edge blocked
+			shut v1
+			rehearse v1@edge
+			wait 12m
+			v1@edge#2 unlocked`},
+		{"lost_apply_is_finished_by_a_new_plan", nil, `
+			push main v0
+			wait 6m
+			deploy v0 success
+			wait 1m
+			hold
+			push staging v1
+			wait 1m
+			lose rest
+			restart
+			wait 6m
+			v1@edge blocked
+			shut v1`},
+		{"the_yes_holds_for_what_is_left_if_it_is_the_same", nil, `
+			hold
+			push staging v1!
+			wait 1m
+			v1!@edge awaiting_approval
+			approve v1!@edge
+			wait 1m
+			lose rest
+			restart
+			v1!@edge settling`},
+		{"what_was_being_created_when_the_apply_was_lost_may_exist", nil, `
+			hold
+			push staging v1+
+			wait 1m
+			lose rest
+			restart
+			v1+@edge interrupted "aws_x.y was being created"
+			shut v1+`},
 		{"restart_during_an_apply_leaves_the_watch_blind", nil, `
 			hold
 			push staging v1

@@ -174,6 +174,9 @@ func (l *Lifecycle) progressed(ctx context.Context, project forge.Project, hint 
 			step.Delivery.Runs = append(step.Delivery.Runs, run.ID)
 		}
 	}
+	if hint.Kind == upgrade.HintDeployment {
+		return l.deployedTo(ctx, project, step)
+	}
 	if hint.Kind != upgrade.HintPipeline || hint.Status != "success" {
 		return step, nil
 	}
@@ -184,5 +187,21 @@ func (l *Lifecycle) progressed(ctx context.Context, project forge.Project, hint 
 			}
 		}
 	}
+	return step, nil
+}
+
+// deployedTo adds to the step what production of the project's stacks has by now, whoever let it through.
+func (l *Lifecycle) deployedTo(ctx context.Context, project forge.Project, step upgrade.Step) (upgrade.Step, error) {
+	for _, stack := range l.stacksOf(project.Path) {
+		base, moved, err := l.baseNow(ctx, stack)
+		if err != nil {
+			return upgrade.Step{}, fmt.Errorf("look what production of %s has: %w", stack.Name, err)
+		}
+		if moved {
+			step.Bases = append(step.Bases, base)
+			step.Delivery.Reason = fmt.Sprintf("production of %s has %s now", stack.Name, base.Commit.Short())
+		}
+	}
+	step.Given = asRead(step.Bases)
 	return step, nil
 }

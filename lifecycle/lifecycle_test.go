@@ -197,31 +197,39 @@ func TestS13UnprotectedBranch(t *testing.T) {
 	}
 }
 
-// TestS3LostApply: an apply of which nobody knows how it ended is never run again (S3, S11).
+// TestS3LostApply: a plan of which nobody knows how its apply ended is never applied again. What is left of
+// it is planned anew if it was judged, and else a person must look (S3, S11).
 func TestS3LostApply(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		found   plan.Found
+		left    string
 		phase   upgrade.Phase
 		applies int
 	}{
-		{"result_adopted", plan.FoundResult, upgrade.PhaseSettling, 1},
-		{"lost", plan.FoundLost, upgrade.PhaseInterrupted, 1},
-		{"never_ran", plan.FoundNeverRan, upgrade.PhaseSettling, 2},
+		{"result_adopted", plan.FoundResult, "", upgrade.PhaseSettling, 1},
+		{"lost_and_something_else_is_left", plan.FoundLost, "", upgrade.PhaseInterrupted, 1},
+		{"lost_and_what_was_judged_is_left", plan.FoundLost, "rest", upgrade.PhaseSettling, 2},
+		{"lost_and_nothing_is_left", plan.FoundLost, "whole", upgrade.PhaseSettling, 1},
+		{"never_ran", plan.FoundNeverRan, "rest", upgrade.PhaseSettling, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t)
-			h.terraform.hold, h.terraform.found = make(chan struct{}), test.found
+			h.terraform.hold = make(chan struct{})
 			commit := h.gitlab.push("platform/edge", "staging", "new")
 			h.deliver("p", upgrade.Hint{Kind: upgrade.HintPush, ProjectID: 1, Ref: "staging", After: commit})
 			h.until(func() bool { return h.terraform.applied() == 1 })
 			h.close() // the service ends in the middle of the apply
-			h.terraform.hold = nil
+			h.terraform.lose(test.left)
+			h.terraform.found = test.found
 			h.open([]upgrade.Stack{edge()})
 			h.rest()
 			h.want(h.run().ID, test.phase)
 			if h.terraform.applied() != test.applies {
 				t.Errorf("%d applies were started, want %d", h.terraform.applied(), test.applies)
+			}
+			if first := h.terraform.applies[0]; test.found == plan.FoundLost && test.applies == 2 && h.terraform.applies[1].FileDigest == first.FileDigest {
+				t.Errorf("the plan %s was applied twice", first.FileDigest)
 			}
 		})
 	}

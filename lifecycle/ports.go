@@ -108,6 +108,9 @@ type Terraform interface {
 	// every tick from the start again. Errors of both: plan.ErrLost when nobody knows how it ended,
 	// CodeConflict when the plan was refused before its first change, CodeBusy when nothing was started.
 	Adopt(ctx context.Context, attempt plan.Attempt, tick func(plan.Tick)) (plan.Ended, plan.Found, error)
+	// BreakLock breaks the lock of the state of which failed, an error of Plan, tells, if it is provably the
+	// attempt's own; false: a person has to look.
+	BreakLock(ctx context.Context, root plan.Root, attempt plan.Attempt, failed error) (bool, error)
 	// Stop asks a running attempt to end in order.
 	Stop(ctx context.Context, attempt plan.Attempt) error
 }

@@ -102,7 +102,7 @@ func (l *Lifecycle) proveRun(ctx context.Context, p *proof, run upgrade.Run) err
 	case begun && last.Run != run.ID:
 		p.against = fmt.Sprintf("run %d has changed %s since", last.Run, run.Environment)
 		return nil
-	case !begun || last.State != upgrade.ApplyExited || !last.OK || last.Back || last.Tree != run.Tree:
+	case !begun || !last.Ended() || !last.OK || last.Back || last.Tree != run.Tree:
 		p.against = "it was never applied to " + string(run.Environment) + " whole"
 		return nil
 	}

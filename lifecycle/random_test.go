@@ -237,8 +237,9 @@ func (s *stroll) interrupt() {
 	s.pushBranch("staging", s.invent())
 	s.flush()
 	s.pass(time.Minute)
-	s.say("lose what is applied")
-	acts()["lose"](s.script, nil)
+	how := []string{"", "rest", "whole"}[s.rng.IntN(3)]
+	s.say("lose what is applied %s", how)
+	acts()["lose"](s.script, []string{how})
 	s.close()
 	s.model.lost()
 	s.open(s.stacks)

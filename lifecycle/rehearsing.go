@@ -13,8 +13,21 @@ import (
 // judged as if nothing had been tried before. Both halves pass the same phases; Run.Half says which it is.
 
 // backAtBase begins the second half: a plan of the base is empty, so staging is what the base makes of
-// it, and the open change is everything from here on.
-func (l *Lifecycle) backAtBase(ctx context.Context, run upgrade.Run) (upgrade.Step, error) {
+// it, and the open change is everything from here on. If production has something else by now, staging is
+// taken there first: what was tried is not behind a base that is none.
+func (l *Lifecycle) backAtBase(ctx context.Context, run upgrade.Run, stack upgrade.Stack) (upgrade.Step, error) {
+	now, moved, err := l.baseNow(ctx, stack)
+	if err != nil {
+		return upgrade.Step{}, fmt.Errorf("look what production of %s has: %w", stack.Name, err)
+	}
+	if moved {
+		bases := []upgrade.Base{now}
+		return upgrade.Step{
+			Runs: []upgrade.Run{run}, Bases: bases, Given: asRead(bases), Next: upgrade.Go(),
+			Events: []upgrade.Event{l.event(run, upgrade.EventNote, "", fmt.Sprintf(
+				"Production has %s by now, so %s is taken back to that.", now.Commit.Short(), run.Environment))},
+		}, nil
+	}
 	c, err := l.openChange(ctx, run)
 	if err != nil {
 		return upgrade.Step{}, err
@@ -34,14 +47,18 @@ func (l *Lifecycle) backAtBase(ctx context.Context, run upgrade.Run) (upgrade.St
 	return step, nil
 }
 
-// wentBack reports whether the run's way back was applied whole already.
+// wentBack reports whether the run's way back to what is the base now was applied whole already.
 func (l *Lifecycle) wentBack(ctx context.Context, run upgrade.Run) (bool, error) {
+	base, _, err := l.Store.Base(ctx, run.Stack)
+	if err != nil {
+		return false, fmt.Errorf("read the base of %s: %w", run.Stack, err)
+	}
 	applies, err := l.Store.Applies(ctx, run.ID)
 	if err != nil {
 		return false, fmt.Errorf("read applies of run %d: %w", run.ID, err)
 	}
 	for _, apply := range applies {
-		if apply.Back && apply.OK {
+		if apply.Back && apply.OK && apply.Tree == base.Tree {
 			return true, nil
 		}
 	}

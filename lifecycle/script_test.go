@@ -24,9 +24,9 @@ import (
 //	same [PROJECT:]BRANCH CONTENT    another commit of the same content (squash, rebase, merge commit)
 //	delete|protect|unprotect BRANCH  rename PROJECT TO
 //	gate ok|no|unknown               hold|release [init|plan|gate], an apply unless it says so
-//	lose                             stale: the next plan is refused before its first change      restart
+//	lose [rest|whole]                stale: the next plan is refused before its first change      restart
 //	stop|recheck|relock|approve|refuse|resolve|override RUN [PERSON]
-//	retry|rehearse RUN               base STACK CONTENT       deploy CONTENT STATUS
+//	retry|rehearse RUN               base STACK CONTENT       deploy CONTENT STATUS [quietly]
 //	again                            every delivery so far comes once more, days late
 //
 //	RUN PHASE[|PHASE] ["part of the headline, next step or reason"]    none: there is no such run
@@ -353,12 +353,15 @@ func acts() map[string]func(*script, []string) {
 			})
 			s.rest()
 		},
-		"lose":    func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.found, f.hold = "lost", nil }) },
+		"lose":    func(s *script, args []string) { s.terraform.lose(strings.Join(args, "")) },
 		"restart": func(s *script, _ []string) { s.flush(); s.rest(); s.close(); s.open(s.stacks); s.rest() },
 		"stale":   func(s *script, _ []string) { s.terraform.set(func(f *fakeTerraform) { f.refuse = 1 }) },
 		"deploy": func(s *script, args []string) {
 			s.flush()
 			s.gitlab.deploy(s.commits[contentOf(args[0])], args[1])
+			if len(args) > 2 { // the delivery is lost
+				return
+			}
 			s.told(upgrade.Hint{Kind: upgrade.HintDeployment, ProjectID: 1, Project: s.stacks[0].Project, Environment: "production", Status: args[1]})
 		},
 		"again": func(s *script, _ []string) {

@@ -24,6 +24,7 @@ const (
 	signBroken  = "x" // staging cannot start instances with it
 	signGuarded = "!" // applying it destroys something guarded
 	signFails   = "^" // Terraform stops in the middle of applying it
+	signNew     = "+" // what it changes is created
 )
 
 // fakeTerraform keeps what each stack's staging is, plans the way to what is checked out, and applies it
@@ -44,7 +45,9 @@ type fakeTerraform struct {
 	hangs   chan struct{} // not nil: the next plan closes it and hangs until its context ends
 	found   plan.Found    // what Adopt finds
 	stopped int
-	refuse  int // how many applies are refused before their first change
+	refuse  int        // how many applies are refused before their first change
+	strange string     // workspace of which the next plan changes what no plan changed before
+	running *plannedTo // what is being applied and waits; nil: nothing
 	plans   int
 	outages map[string]int           // by workspace
 	holds   map[string]chan struct{} // by what is held up: init, plan, gate
@@ -131,14 +134,24 @@ func (f *fakeTerraform) Show(_ context.Context, _ plan.Root, planned plan.Planne
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	to := f.planned[planned.FileDigest]
+	if f.strange != "" && f.strange == to.workspace {
+		f.strange = ""
+		return plan.Summary{
+			Header:  plan.Header{FormatVersion: "1.2", Tool: "1.11.4"},
+			Changes: []plan.Change{{Address: "aws_x.stranger", Type: "aws_x", Action: plan.Create, After: json.RawMessage(`{}`)}},
+		}, nil
+	}
 	empty, err := plan.Summarize(strings.NewReader(`{"format_version":"1.2","terraform_version":"1.11.4","resource_changes":[]}`))
 	if err != nil || to.from == to.to {
 		return empty, err
 	}
 	summary := plan.Summary{
 		Header:  plan.Header{FormatVersion: "1.2", Tool: "1.11.4"},
-		Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update, After: json.RawMessage(`"a value"`)}},
+		Changes: []plan.Change{{Address: "aws_x.y", Type: "aws_x", Action: plan.Update, After: json.RawMessage(`{"a": "value"}`)}},
 		Digest:  hash(to.from + ">" + to.to),
+	}
+	if strings.Contains(to.to, signNew) {
+		summary.Changes[0].Action = plan.Create
 	}
 	if strings.Contains(to.to, signGuarded) {
 		summary.Changes = append(summary.Changes, plan.Change{Address: "aws_kms_grant.g", Type: "aws_kms_grant", Action: plan.Delete, Before: json.RawMessage(`{}`)})
@@ -160,6 +173,7 @@ func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Att
 	}
 	tick(plan.Tick{Kind: plan.TickStart, Address: "aws_x.y", Action: plan.Update, Total: 1, At: f.clock.Now()})
 	if hold != nil {
+		f.set(func(f *fakeTerraform) { f.running = &to })
 		f.clock.Idle(func() {
 			select {
 			case <-hold:
@@ -169,6 +183,7 @@ func (f *fakeTerraform) Apply(ctx context.Context, _ plan.Root, attempt plan.Att
 		if ctx.Err() != nil {
 			return plan.Ended{}, context.Cause(ctx)
 		}
+		f.set(func(f *fakeTerraform) { f.running = nil })
 	}
 	if ended != nil {
 		return *ended, nil
@@ -201,6 +216,26 @@ func (f *fakeTerraform) Adopt(context.Context, plan.Attempt, func(plan.Tick)) (p
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return plan.Ended{OK: true, At: f.clock.Now()}, f.found, nil
+}
+
+func (f *fakeTerraform) BreakLock(context.Context, plan.Root, plan.Attempt, error) (bool, error) {
+	return false, nil
+}
+
+// lose lets whatever is applied vanish without a result: "whole" when it was through, "rest" before it
+// changed anything; else somebody changed something meanwhile, so that nobody knows what is left.
+func (f *fakeTerraform) lose(how string) {
+	f.mu.Lock()
+	f.found, f.hold = plan.FoundLost, nil
+	running := f.running
+	f.running = nil
+	if running != nil && how == "" {
+		f.strange = running.workspace
+	}
+	f.mu.Unlock()
+	if running != nil && how == "whole" {
+		f.change(*running)
+	}
 }
 
 func (f *fakeTerraform) Stop(context.Context, plan.Attempt) error {

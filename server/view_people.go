@@ -98,6 +98,8 @@ func rehearsalOf(d runData) *rehearsalView {
 			line.Bold = "Way back"
 		}
 		switch {
+		case a.State == upgrade.ApplyLost && a.OK:
+			line.Text, line.Icon, line.Tone, line.When = "was cut off, and nothing was left of it", upgrade.IconOK, upgrade.ToneOK, d.words.stamp(a.EndedAt)
 		case a.State == upgrade.ApplyLost:
 			line.Text, line.Icon, line.Tone, line.When = "was cut off", upgrade.IconBad, upgrade.ToneBad, d.words.stamp(a.EndedAt)
 		case a.State == upgrade.ApplyExited && a.OK:

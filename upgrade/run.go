@@ -152,10 +152,13 @@ type Apply struct {
 	Host        string
 	BootID      string
 	Dir         string // attempt's folder on Host
-	OK          bool   // with ApplyExited: Terraform exited 0
+	OK          bool   // Ended: staging is whole, as Terraform exited 0 or a plan after a lost apply was empty
 	BegunAt     time.Time
 	EndedAt     time.Time
 }
+
+// Ended reports whether nothing of the apply goes on any more.
+func (a Apply) Ended() bool { return a.State == ApplyExited || a.State == ApplyLost }
 
 // RequestKind is what somebody asks of a run.
 type RequestKind string
