@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
 )
 
@@ -21,6 +22,7 @@ type diagnosis struct {
 func (w *watch) failed(ctx context.Context, activity cloud.Activity) error {
 	if !w.real { // there, the instance is taken back in a moment
 		if err := w.aws.SetDesired(ctx, w.name, 0); err != nil {
+			w.rec.Warnf("the test group %s could not be kept from launching until it was removed: %s", w.name, upgrade.Public(err))
 			w.rec.Logf("set desired 0: %v", err)
 		}
 	}
