@@ -56,6 +56,13 @@ type acts interface {
 	SetBase(ctx context.Context, stack upgrade.StackName, commit upgrade.Commit, by upgrade.Person, reason string) (upgrade.Base, error)
 	// PlayAgain has a delivery looked at anew, under the id that it returns.
 	PlayAgain(ctx context.Context, id upgrade.DeliveryID, by upgrade.Person) (upgrade.DeliveryID, error)
+	// RefreshState has a Terraform state read now and returns what came of it.
+	RefreshState(ctx context.Context, name upgrade.StateName, by upgrade.Person) (upgrade.Reading, error)
+}
+
+// states is where it is read what is known of Terraform states.
+type states interface {
+	Readings(ctx context.Context) ([]upgrade.Reading, error)
 }
 
 // changes is where the open changes of stacks are read.
@@ -97,6 +104,7 @@ type Config struct {
 	IDTokens   idTokens      // of jobs that ask for production
 	Questions  verifications // of theirs
 	Changes    changes
+	States     states
 
 	// Stacks are the configured ones, in the order of the file.
 	Stacks []upgrade.Stack
@@ -130,7 +138,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

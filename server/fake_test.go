@@ -55,6 +55,7 @@ type world struct {
 	panicky    bool
 	ticks      []chan struct{}
 	asks       fakeQuestions
+	readings   []upgrade.Reading
 }
 
 func notFound(what string) error {
@@ -242,6 +243,31 @@ func (w *world) PlayAgain(_ context.Context, id upgrade.DeliveryID, by upgrade.P
 	return "", notFound("delivery " + string(id))
 }
 
+func (w *world) Readings(context.Context) ([]upgrade.Reading, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.readings), nil
+}
+
+func (w *world) RefreshState(ctx context.Context, name upgrade.StateName, by upgrade.Person) (upgrade.Reading, error) {
+	if w.pingWait {
+		<-ctx.Done()
+		return upgrade.Reading{}, ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.asker(by); err != nil {
+		return upgrade.Reading{}, err
+	}
+	for i := range w.readings {
+		if w.readings[i].State == name {
+			w.readings[i].ReadAt, w.readings[i].TriedAt, w.readings[i].Problem = fakeNow(), fakeNow(), ""
+			return w.readings[i], nil
+		}
+	}
+	return upgrade.Reading{}, notFound("state " + string(name))
+}
+
 func (w *world) Base(_ context.Context, stack upgrade.StackName) (upgrade.Base, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,7 +306,7 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w,
+		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w,
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},

@@ -57,7 +57,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Progress": wireProgress{}, "Plan": wirePlan{}, "Production": wireProduction{}, "Event": wireEvent{}, "Result": wireResult{},
 		"Evidence": wireEvidence{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
 		"Agreement": wireAgreement{}, "Override": wireOverride{}, "Stack": wireStack{}, "Base": wireBase{}, "Apply": wireApply{}, "Running": wireRunning{},
-		"SetBase": wireSetBase{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
+		"SetBase": wireSetBase{}, "State": wireState{}, "StatePage": page[wireState]{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
 		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},
 	} {
 		schema, ok := doc.Components.Schemas[name]

@@ -35,6 +35,7 @@ type Server struct {
 	questions  verifications
 	stacks     []upgrade.Stack
 	changes    changes
+	states     states
 
 	keys      *keyring
 	memory    memory
@@ -71,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States,
 		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -177,6 +178,8 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/stacks", s.api(s.apiStacks))
 	g.GET("/stacks/:name", s.api(s.apiStack))
 	g.POST("/stacks/:name/base", s.api(s.apiSetBase))
+	g.GET("/states", s.api(s.apiStates))
+	g.POST("/states/:name/refresh", s.api(s.apiRefreshState))
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 	g.POST("/deliveries/:id/play", s.api(s.apiPlay))

@@ -24,6 +24,7 @@ import (
 	"github.com/upgradegate/upgradegate/integration/gitlab"
 	"github.com/upgradegate/upgradegate/lifecycle"
 	"github.com/upgradegate/upgradegate/server"
+	"github.com/upgradegate/upgradegate/states"
 	"github.com/upgradegate/upgradegate/store"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/webhooks"
@@ -51,6 +52,7 @@ type Service struct {
 	log       *slog.Logger
 	engine    *engine.Engine
 	lifecycle *lifecycle.Lifecycle
+	states    *states.States
 	handler   http.Handler
 	shutdown  func()
 }
@@ -78,6 +80,7 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		return nil, err
 	}
 	host, boot := identity()
+	s.states = outside.states
 	s.lifecycle, err = lifecycle.New(lifecycle.Config{
 		Stacks: o.Config.Stacks, Gates: outside.gates, Store: db, Forge: outside.forge, Git: outside.git,
 		Terraform: outside.terraform, States: outside.states, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
@@ -124,7 +127,7 @@ func (s *Service) serveHTTP(o Options) error {
 	}
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
-		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store,
+		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states,
 		Stacks: o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},
