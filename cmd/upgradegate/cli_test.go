@@ -210,7 +210,7 @@ func TestGateRun(t *testing.T) {
 	ask("site").is(t, exitClosed, `site of staging: Failed\. .*\n`, `.*upgradegate: the gate did not pass\n`)
 	h.aws.Deny("*", "sts:AssumeRole")
 	ask("launch").is(t, exitError, `launch of staging: .*sts:AssumeRole.*\n`, `.*upgradegate: the gate did not pass\n`)
-	ask("nothing").is(t, exitError, "", `upgradegate: no gate is called nothing\nupgradegate: hint: there are site, launch, settled, destroy-guard\n`)
+	ask("nothing").is(t, exitError, "", `upgradegate: no gate is called nothing\nupgradegate: hint: there are site, launch, settled, destroy-guard, ownership\n`)
 	h.site.say("hello")
 	printed := h.cli("gate", "run", "site", "--json", "--config", h.file)
 	var results []map[string]any
