@@ -157,7 +157,7 @@ func TestVersion(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, setup{})
-	h.cli("config", "check", h.file).is(t, exitOK, `.*upgradegate\.yaml is good: 1 stacks?, 3 gates, 2 environments\n`, "")
+	h.cli("config", "check", h.file).is(t, exitOK, `.*upgradegate\.yaml is good: 1 stacks?, 4 gates, 2 environments\n`, "")
 	schema := h.cli("config", "schema")
 	if schema.code != exitOK || !json.Valid([]byte(schema.out)) {
 		t.Errorf("the schema is no JSON: %d %s", schema.code, schema.err)
