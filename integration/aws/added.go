@@ -45,6 +45,9 @@ func (c *Client) AddOne(ctx context.Context, group string, tags map[string]strin
 			return err
 		}
 		want.Desired = int(awssdk.ToInt32(g.DesiredCapacity))
+		if c.recent.is(untaggedGroup, group) {
+			return notYet("that the last instance more of " + group + " was taken back")
+		}
 		if value, there := intentOf(g); there {
 			old, err := intentOfRun(group, value, want.Run)
 			if err != nil {
@@ -64,13 +67,18 @@ func (c *Client) AddOne(ctx context.Context, group string, tags map[string]strin
 		if err != nil {
 			return err
 		}
+		c.recent.note(taggedGroup, group)
 		if _, err := c.scaling.tag(ctx, &autoscaling.CreateOrUpdateTagsInput{Tags: []scalingtypes.Tag{{
 			Key: awssdk.String(intentTag), Value: awssdk.String(value), PropagateAtLaunch: awssdk.Bool(false),
 			ResourceId: awssdk.String(group), ResourceType: awssdk.String("auto-scaling-group"),
 		}}}); err != nil {
 			return err
 		}
+		c.recent.note(raisedGroup, group)
 		if err := c.setDesired(ctx, group, want.Desired+1); err != nil {
+			if !upgrade.Transient(c.coded(err)) {
+				c.recent.forget(raisedGroup, group)
+			}
 			return err
 		}
 		c.cfg.Log.InfoContext(ctx, "one instance more asked", "group", group, "desired", want.Desired+1)
@@ -195,7 +203,8 @@ func (c *Client) first(ctx context.Context, ids []string) (string, error) {
 // gone, or has no tag, is no error, nor is one that wants no more than before: then somebody else has taken
 // one. It does not wait for the instance to be gone.
 //
-// Error: CodeConflict when the tag is another run's or cannot be read. Permissions, on that group:
+// Errors: CodeConflict when the tag is another run's or cannot be read; CodeUnavailable while AWS may not show
+// yet what was asked of it a moment ago: then ask again. Permissions, on that group:
 // autoscaling:TerminateInstanceInAutoScalingGroup, autoscaling:SetDesiredCapacity, autoscaling:DeleteTags
 // with aws:TagKeys gate:added; autoscaling:DescribeAutoScalingGroups, ec2:DescribeInstances.
 func (c *Client) TakeOne(ctx context.Context, added cloud.Added) error {
@@ -209,9 +218,13 @@ func (c *Client) TakeOne(ctx context.Context, added cloud.Added) error {
 				return err
 			}
 			value, there := intentOf(g)
-			if !there {
+			switch {
+			case !there && c.recent.is(taggedGroup, added.Group):
+				return notYet("that one instance more was asked of " + added.Group)
+			case !there, c.recent.is(untaggedGroup, added.Group):
 				return nil
 			}
+			c.recent.forget(taggedGroup, added.Group)
 			i, err := intentOfRun(added.Group, value, added.Run)
 			if err != nil {
 				return err
@@ -229,8 +242,8 @@ func (c *Client) TakeOne(ctx context.Context, added cloud.Added) error {
 // takeBack does so once. It reports done = false when the instance went by itself meanwhile.
 func (c *Client) takeBack(ctx context.Context, g scalingtypes.AutoScalingGroup, i intent.Intent, prefer string) (done bool, err error) {
 	group, desired := awssdk.ToString(g.AutoScalingGroupName), int(awssdk.ToInt32(g.DesiredCapacity))
-	// Nothing to take where somebody has lowered it, or has made it the least that the group may have.
-	if desired > i.Desired && int(awssdk.ToInt32(g.MinSize)) < desired {
+	switch {
+	case desired > i.Desired && int(awssdk.ToInt32(g.MinSize)) < desired:
 		since := newcomers(g, i)
 		if slices.Contains(since, prefer) {
 			since = []string{prefer}
@@ -239,32 +252,54 @@ func (c *Client) takeBack(ctx context.Context, g scalingtypes.AutoScalingGroup, 
 		if err != nil {
 			return false, err
 		}
-		if err := c.shrink(ctx, group, id, desired-1); err != nil {
-			if isCode(err, upgrade.CodeInvalid) && id != "" {
-				return false, nil // AWS knows no such member any more: it has no code for that
-			}
+		if gone, err := c.shrink(ctx, group, id, desired-1); err != nil || gone {
 			return false, err
 		}
+	case desired <= i.Desired && c.recent.is(raisedGroup, group):
+		return false, notYet("that " + group + " wants one instance more") // or somebody has lowered it at once
 	}
+	// Else there is nothing to take: somebody has lowered it, or has made it the least that the group may have.
 	_, err = c.scaling.untag(ctx, &autoscaling.DeleteTagsInput{Tags: []scalingtypes.Tag{{
 		Key: awssdk.String(intentTag), ResourceId: awssdk.String(group), ResourceType: awssdk.String("auto-scaling-group"),
 	}}})
 	if err != nil {
 		return false, err
 	}
+	c.recent.note(untaggedGroup, group)
 	c.cfg.Log.InfoContext(ctx, "one instance less asked", "group", group)
 	return true, nil
 }
 
-// shrink ends one instance, and has the group want one less. Without an instance the group has fewer than
-// it wants, so that no other has to go. The call that ends one is not repeated when its answer is lost: a
-// second would lower the desired capacity once more. Whoever asks again looks first.
-func (c *Client) shrink(ctx context.Context, group, instanceID string, desired int) error {
-	if instanceID == "" {
-		return c.setDesired(ctx, group, desired)
+// shrink ends one instance, and has the group want one less. Without an instance it lowers what the group
+// wants alone, which then has fewer than that, so that no other has to go; not while one may have come that
+// is not shown yet. It reports gone = true when the group has no such instance any more.
+//
+// The call that ends one is not repeated when its answer is lost: a second would lower the desired capacity
+// once more. Whoever asks again looks first.
+func (c *Client) shrink(ctx context.Context, group, instanceID string, desired int) (gone bool, err error) {
+	switch {
+	case instanceID == "" && c.recent.is(raisedGroup, group):
+		return false, notYet("the instance that " + group + " was asked for")
+	case instanceID == "":
+		return false, c.setDesired(ctx, group, desired)
+	case c.recent.is(endedInstance, instanceID):
+		return false, nil
+	case c.recent.is(endingMaybe, instanceID):
+		return false, notYet("what became of " + instanceID)
 	}
-	_, err := c.scaling.terminate(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+	c.recent.note(endingMaybe, instanceID)
+	_, err = c.scaling.terminate(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
 		InstanceId: awssdk.String(instanceID), ShouldDecrementDesiredCapacity: awssdk.Bool(true),
 	}, func(o *autoscaling.Options) { o.RetryMaxAttempts = 1 })
-	return err
+	if err == nil {
+		c.recent.note(endedInstance, instanceID)
+		return false, nil
+	}
+	if code := upgrade.CodeOf(c.coded(err)); code != upgrade.CodeUnavailable {
+		c.recent.forget(endingMaybe, instanceID) // it was refused
+	}
+	if isCode(err, upgrade.CodeInvalid) {
+		return true, nil // AWS has no code of its own for an instance that is no member
+	}
+	return false, err
 }

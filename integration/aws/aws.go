@@ -55,7 +55,8 @@ type Config struct {
 // permission is missing, CodeUnauthorized when the credentials are not accepted, CodeLimited when AWS
 // wants fewer questions, CodeUnavailable when it did not answer; others are named at the method.
 type Client struct {
-	cfg Config
+	cfg    Config
+	recent *recent
 	calls
 }
 
@@ -86,7 +87,7 @@ func New(cfg Config) (*Client, error) {
 				}
 			}), func(o *awssdk.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
 	}
-	return &Client{cfg: cfg, calls: callsOf(sdk)}, nil
+	return &Client{cfg: cfg, recent: &recent{clock: cfg.Clock}, calls: callsOf(sdk)}, nil
 }
 
 var (

@@ -49,7 +49,8 @@ func (c *Client) Group(ctx context.Context, name string) (cloud.Group, error) {
 	return out, err
 }
 
-// describe returns one group as the SDK has it. AWS answers an unknown name with an empty list.
+// describe returns one group as the SDK has it. AWS answers an unknown name with an empty list; for a trial
+// that was made a moment ago that says nothing.
 func (c *Client) describe(ctx context.Context, name string) (scalingtypes.AutoScalingGroup, error) {
 	answer, err := c.scaling.groups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	if err != nil {
@@ -57,8 +58,12 @@ func (c *Client) describe(ctx context.Context, name string) (scalingtypes.AutoSc
 	}
 	for _, g := range answer.AutoScalingGroups {
 		if awssdk.ToString(g.AutoScalingGroupName) == name {
+			c.recent.forget(madeGroup, name)
 			return g, nil
 		}
+	}
+	if c.recent.is(madeGroup, name) {
+		return scalingtypes.AutoScalingGroup{}, notYet("the test group " + name + ", which was just made")
 	}
 	return scalingtypes.AutoScalingGroup{}, &upgrade.Error{
 		Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no Auto Scaling group %s in %s", name, c.cfg.Region),

@@ -45,9 +45,15 @@ func (c *Client) StartTrial(ctx context.Context, trial cloud.Trial) error {
 		return err
 	}
 	return c.ask(ctx, "start test group "+trial.Name, func(ctx context.Context) error {
+		// Before the answer, which may get lost.
+		c.recent.note(madeGroup, trial.Name)
 		_, err := c.scaling.create(ctx, in)
-		if err != nil && upgrade.CodeOf(c.coded(err)) == upgrade.CodeConflict {
+		switch {
+		case err == nil:
+		case upgrade.CodeOf(c.coded(err)) == upgrade.CodeConflict:
 			err = c.takeOver(ctx, trial)
+		case !upgrade.Transient(c.coded(err)):
+			c.recent.forget(madeGroup, trial.Name)
 		}
 		if err != nil {
 			return err

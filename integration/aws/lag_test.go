@@ -1,0 +1,113 @@
+package aws_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"github.com/upgradegate/upgradegate/integration/aws/awssim"
+	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/cloud"
+)
+
+// lag is how long reads of the simulator may miss what was written.
+const lag = 4 * time.Second
+
+func lagging(cfg *awssim.Config) { cfg.Timing.Lag = lag }
+
+// TestTrialNotShownYet: a trial that AWS does not show yet is not gone.
+func TestTrialNotShownYet(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		fault awssim.Fault // of the call that makes it
+	}{{"answered", ""}, {"answer_lost", awssim.FaultLost}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, lagging)
+			w.grant(t)
+			w.pass(time.Minute)
+			c := w.client(t, nil)
+			ctx := t.Context()
+			like, err := c.Group(ctx, w.group)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.fault != "" {
+				w.sim.Inject("autoscaling:CreateAutoScalingGroup", tc.fault, 1)
+			}
+			one := trial(like)
+			if err := c.StartTrial(ctx, one); err != nil && !upgrade.Transient(err) {
+				t.Fatal(err)
+			}
+			for what, ask := range map[string]func() error{
+				"Group":      func() error { _, err := c.Group(ctx, one.Name); return err },
+				"Activities": func() error { _, err := c.Activities(ctx, one.Name); return err },
+				"SetDesired": func() error { return c.SetDesired(ctx, one.Name, 0) },
+				"EndTrial":   func() error { return c.EndTrial(ctx, one.Name) },
+				"Gone":       func() error { _, err := c.Gone(ctx, one.Name); return err },
+			} {
+				if err := ask(); code(err) != upgrade.CodeUnavailable || upgrade.RetryAfterOf(err) == 0 {
+					t.Errorf("%s: %v, want code %s", what, err, upgrade.CodeUnavailable)
+				}
+			}
+			w.pass(lag)
+			if err := c.EndTrial(ctx, one.Name); err != nil {
+				t.Fatal(err)
+			}
+			w.pass(5 * time.Minute)
+			if gone, err := c.Gone(ctx, one.Name); err != nil || !gone {
+				t.Errorf("gone: %t, %v", gone, err)
+			}
+			for _, i := range w.sim.Instances() {
+				if i.State != "terminated" {
+					t.Errorf("left: %+v", i)
+				}
+			}
+		})
+	}
+}
+
+// TestTrialRefusedIsNotThere: what AWS refused to make need not be waited for.
+func TestTrialRefusedIsNotThere(t *testing.T) {
+	w := newWorld(t, nil)
+	w.sim.Deny(gateRole, "autoscaling:CreateAutoScalingGroup")
+	c := w.client(t, nil)
+	if err := startOne(t.Context(), c, w); code(err) != upgrade.CodeForbidden {
+		t.Fatal(err)
+	}
+	if gone, err := c.Gone(t.Context(), trial(cloud.Group{}).Name); err != nil || !gone {
+		t.Errorf("gone: %t, %v", gone, err)
+	}
+}
+
+// TestOneMoreWithLag: whatever reads miss, one instance is added, and that one taken back.
+func TestOneMoreWithLag(t *testing.T) {
+	for wait := range 12 {
+		t.Run(fmt.Sprintf("after_%d_s", wait), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, lagging)
+			w.grant(t)
+			w.resize(t, &autoscaling.UpdateAutoScalingGroupInput{DesiredCapacity: awssdk.Int32(2)})
+			w.pass(5 * time.Minute)
+			before := w.members(t)
+			c := w.client(t, nil)
+			ctx := t.Context()
+			for range 2 {
+				if err := c.AddOne(ctx, w.group, of("481")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.pass(time.Duration(wait) * time.Second)
+			for range 2 {
+				w.take(t, c, cloud.Added{Group: w.group, Run: "481"})
+			}
+			if err := c.AddOne(ctx, w.group, of("482")); code(err) != upgrade.CodeUnavailable {
+				t.Errorf("at once again: %v, want code %s", err, upgrade.CodeUnavailable)
+			}
+			w.pass(5 * time.Minute)
+			w.untouched(t, before)
+		})
+	}
+}
