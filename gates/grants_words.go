@@ -114,7 +114,7 @@ func (q *inquest) record() {
 	}
 	rec := q.rec
 	rec.Fact("Compared with", "the grants of %s", clockTime(q.memo.At))
-	if q.memo.Role != q.chain.who.role {
+	if q.memo.Role != "" && q.memo.Role != q.chain.who.role {
 		rec.Warnf("group %s launched by the role %s before the change, and does so by %s now", q.Group, q.memo.Role, q.chain.who.role)
 	}
 	rec.Table("Grants since before the change", []string{"Change", "Grant", "Grantee", "Key", "Operations", "Now"}, rows)
