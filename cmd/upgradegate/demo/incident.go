@@ -28,7 +28,8 @@ type scene struct {
 // prop is what the stage has for a play besides its stacks.
 type prop struct{ key string } // ARN of the key that encrypts the machine image
 
-// grantFile is the file of the cluster's repository that Friday's merge request takes away.
+// grantFile is the file of the cluster's repository that Friday's merge request takes away. Production was
+// last deployed without it: its groups have the same role and key, and live on staging's grant.
 const grantFile = "grants.tf"
 
 // plays are the kinds that are switched off in each: one more each time, in the order in which they
@@ -102,15 +103,15 @@ func (st *stage) buildScene(ctx context.Context, stack stack, tools *tools) (map
 		}
 		files[name] = fill.Replace(string(text))
 	}
-	made := byHand{stack: stack.name, files: files, env: st.terraformEnv()}
-	if stack.scene.cluster {
-		for _, env := range []upgrade.EnvName{staging, production} {
-			files[string(env)+".tfvars"] = fmt.Sprintf("environment = %q\n", env)
-		}
-		made.varied = true
-		made.also = []upgrade.EnvName{production}
+	if !stack.scene.cluster {
+		return files, tools.applyByHand(ctx, byHand{stack: stack.name, files: files, env: st.terraformEnv()})
 	}
-	return files, tools.applyByHand(ctx, made)
+	for _, env := range []upgrade.EnvName{staging, production} {
+		files[string(env)+".tfvars"] = fmt.Sprintf("environment = %q\n", env)
+	}
+	return files, tools.applyByHand(ctx, byHand{
+		stack: stack.name, files: files, env: st.terraformEnv(), varied: true, production: true, later: grantFile,
+	})
 }
 
 // gates writes the gates of the scene's play. They are of both its stacks, so that they are written with
@@ -121,9 +122,6 @@ func (s *scene) gates(day time.Time) string {
 	}
 	var b strings.Builder
 	write := func(name, kind, env, rest string) {
-		if _, built := gates.KindOf(kind); !built {
-			return
-		}
 		fmt.Fprintf(&b, "  - {name: %s, kind: %s, environments: [%s], stacks: [aws-accounts-%d, ecs-master-%d]%s", s.gate(name), kind, env, s.play, s.play, rest)
 		if slices.Contains(s.off, kind) {
 			fmt.Fprintf(&b, ", skip: {reason: %q, until: %s}", fmt.Sprintf("play %d shows what happens without it", s.play), day.AddDate(0, 3, 0).Format(time.DateOnly))

@@ -131,7 +131,7 @@ func (p *performance) moveGrant(ctx context.Context) (err error) {
 // endOwnership is how it ends with every gate on: before anything changes.
 func endOwnership(ctx context.Context, p *performance, cluster stack) (upgrade.Run, error) {
 	run, err := p.blocked(ctx, cluster, noes{
-		cluster.scene.gate("ownership"): fmt.Sprintf("aws-accounts-%d/staging", cluster.scene.play), cluster.scene.gate("guard"): "aws_kms_grant.autoscaling[0]",
+		cluster.scene.gate("ownership"): fmt.Sprintf("aws-accounts-%d/staging", cluster.scene.play), cluster.scene.gate("guard"): "aws_kms_grant.autoscaling",
 	})
 	if err != nil {
 		return run, err

@@ -79,6 +79,7 @@ func stories() []story {
 			name: "two-stacks", title: "the second commit is good, but the first broke another stack",
 			dirs: []string{"stacks/web", "stacks/jobs"}, siteless: true, tell: tellTwoStacks,
 		},
+		incident(),
 	}
 }
 

@@ -47,13 +47,14 @@ func (t *tools) stateFile(stack upgrade.StackName, env upgrade.EnvName) string {
 	return filepath.Join(t.dir, "state", string(env), string(stack)+".tfstate")
 }
 
-// byHand is what is applied as it was before anybody thought of a gate: to staging, and to others.
+// byHand is what is applied as it was before anybody thought of a gate.
 type byHand struct {
-	stack  upgrade.StackName
-	files  map[string]string
-	env    map[string]string // Terraform's
-	also   []upgrade.EnvName
-	varied bool // each environment has a file of variables
+	stack      upgrade.StackName
+	files      map[string]string
+	env        map[string]string // Terraform's
+	varied     bool              // each environment has a file of variables
+	production bool              // to production too, before staging
+	later      string            // file that production does without
 }
 
 // applyByHand initialises and applies the configuration, and adds the provider lock file that init wrote
@@ -61,35 +62,54 @@ type byHand struct {
 func (t *tools) applyByHand(ctx context.Context, h byHand) error {
 	dir := filepath.Join(t.dir, "byhand", string(h.stack))
 	for name, text := range h.files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			return fmt.Errorf("write the configuration: %w", err)
+		if name == h.later {
+			continue
 		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return fmt.Errorf("write the configuration: %w", err)
-		}
-	}
-	commands := [][]string{{"init", "-input=false", "-no-color", "-backend-config=path=" + t.stateFile(h.stack, staging)}}
-	for _, env := range append([]upgrade.EnvName{staging}, h.also...) {
-		if err := os.MkdirAll(filepath.Dir(t.stateFile(h.stack, env)), 0o750); err != nil {
-			return fmt.Errorf("make the folder of states: %w", err)
-		}
-		apply := []string{"apply", "-input=false", "-no-color", "-auto-approve", "-state=" + t.stateFile(h.stack, env)}
-		if h.varied {
-			apply = append(apply, "-var-file="+string(env)+".tfvars")
-		}
-		commands = append(commands, apply)
-	}
-	for _, args := range commands {
-		if err := t.run(ctx, dir, args, h.env); err != nil {
+		if err := writeFile(filepath.Join(dir, name), text); err != nil {
 			return err
 		}
+	}
+	init := []string{"init", "-input=false", "-no-color", "-backend-config=path=" + t.stateFile(h.stack, staging)}
+	if err := t.run(ctx, dir, init, h.env); err != nil {
+		return err
+	}
+	if h.production {
+		if err := t.run(ctx, dir, t.apply(h, production), h.env); err != nil {
+			return err
+		}
+	}
+	if h.later != "" {
+		if err := writeFile(filepath.Join(dir, h.later), h.files[h.later]); err != nil {
+			return err
+		}
+	}
+	if err := t.run(ctx, dir, t.apply(h, staging), h.env); err != nil {
+		return err
 	}
 	lock, err := os.ReadFile(filepath.Join(dir, ".terraform.lock.hcl")) //nolint:gosec // a folder of ours
 	if err != nil {
 		return fmt.Errorf("read the lock file: %w", err)
 	}
 	h.files[".terraform.lock.hcl"] = string(lock)
+	return nil
+}
+
+// apply is the command that applies to an environment.
+func (t *tools) apply(h byHand, env upgrade.EnvName) []string {
+	command := []string{"apply", "-input=false", "-no-color", "-auto-approve", "-state=" + t.stateFile(h.stack, env)}
+	if h.varied {
+		command = append(command, "-var-file="+string(env)+".tfvars")
+	}
+	return command
+}
+
+func writeFile(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
 	return nil
 }
 

@@ -1,8 +1,5 @@
-# The group's role must be able to use the key of the machine image. Staging and production share both, so
-# that it is granted once.
+# The groups' role must be able to use the key of the machine image.
 resource "aws_kms_grant" "autoscaling" {
-  count = var.environment == "staging" ? 1 : 0
-
   name              = "ecs-cluster-launches"
   key_id            = "KEY"
   grantee_principal = "ROLE"
