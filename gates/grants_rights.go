@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
 )
 
@@ -128,11 +127,6 @@ func lacking(rights []right) []string {
 	return opsWhere(rights, func(r right) bool { return r.needed && r.held() == no })
 }
 
-// doubtful returns the needed operations of which it cannot be told.
-func doubtful(rights []right) []string {
-	return opsWhere(rights, func(r right) bool { return r.needed && r.held() == unclear })
-}
-
 func opsWhere(rights []right, is func(right) bool) []string {
 	var out []string
 	for _, r := range rights {
@@ -191,9 +185,4 @@ func stateFault(key cloud.Key) (words string, sure bool) {
 		return words, true
 	}
 	return "is " + strings.ToLower(key.State), true
-}
-
-// notYet is the error for a key that is about to become usable.
-func notYet(key cloud.Key, words string) error {
-	return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("the key %s %s", key.ARN, words)}
 }

@@ -153,7 +153,9 @@ func (l launch) believed(ctx context.Context, in Input, pre *preflight, took tim
 	if pre != nil && len(pre.lacks) > 0 {
 		l.mend(pre, rec)
 		return &upgrade.Error{
-			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("an instance started through %s, although %s: the next one may not", l.Group, strings.Join(pre.lacks, "; ")),
+			// A right that was taken away works for a while: the launch is tried again when it does not.
+			Code: upgrade.CodeUnavailable, RetryAfter: l.settle,
+			Msg:  fmt.Sprintf("an instance started through %s, although %s: the next one may not", l.Group, strings.Join(pre.lacks, "; ")),
 			Hint: "give the role what it lacks, then run the gates again",
 		}
 	}

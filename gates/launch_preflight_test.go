@@ -108,7 +108,7 @@ func TestS5LaunchTooSoon(t *testing.T) {
 			f.events[0].KeyID = key2
 		}, upgrade.OutcomePassed, "was healthy after", 0},
 		{"early", true, revoked(person, time.Minute), upgrade.OutcomePassed, "this counts for nothing yet", 0},
-		{"lacking_all_the_same", false, func(f *fakeKeys, _ time.Time) { f.grants[key1] = nil }, upgrade.OutcomeUnknown, "although the role AWSServiceRoleForAutoScaling lacks", 0},
+		{"lacking_all_the_same", false, func(f *fakeKeys, _ time.Time) { f.grants[key1] = nil }, upgrade.OutcomeUnknown, "although the role AWSServiceRoleForAutoScaling lacks", 15*time.Minute + 45*time.Second},
 		{"early_and_lacking", true, func(f *fakeKeys, _ time.Time) { f.grants[key1] = nil }, upgrade.OutcomePassed, "this counts for nothing yet", 0},
 	}
 	for _, test := range tests {
@@ -164,5 +164,9 @@ func TestLaunchSuspended(t *testing.T) {
 	got, _ := launch(t, func(f *fakeCloud) { f.real.Suspended = []string{"Launch"} })
 	if got.Outcome != upgrade.OutcomePassed || !strings.Contains(strings.Join(got.Warnings, ""), "the process Launch of group web is suspended") {
 		t.Errorf("got %s with warnings %q", got.Outcome, got.Warnings)
+	}
+	got, aws := launch(t, func(f *fakeCloud) { f.halted = true })
+	if got.Outcome != upgrade.OutcomeUnknown || !strings.Contains(got.Message, "somebody suspended the launches of the test group") || !aws.trials["gate-probe-481-launch-after-2"].ended {
+		t.Errorf("got %s %q", got.Outcome, got.Message)
 	}
 }

@@ -39,6 +39,7 @@ type fakeCloud struct {
 	added     map[string]time.Time      // groups that have one instance more, since
 	taken     []cloud.Added             // what was taken back
 	each      map[string]cloud.Activity // subnet → what ends a launch there
+	halted    bool                      // the launches of trials are suspended
 	flaky     int                       // so many looks at activities fail
 }
 
@@ -71,6 +72,9 @@ func (f *fakeCloud) Group(_ context.Context, name string) (cloud.Group, error) {
 		return group, f.denied("autoscaling:DescribeAutoScalingGroups")
 	}
 	group := cloud.Group{Name: name, Tags: trial.Tags}
+	if f.halted {
+		group.Suspended = []string{"Launch"}
+	}
 	if age := f.clock.Now().Sub(trial.since); age > 5*time.Second && !f.never {
 		member := cloud.Member{InstanceID: "i-1", Lifecycle: "Pending:Wait", Health: "Healthy"}
 		if trial.continued {

@@ -46,15 +46,15 @@ func Reap(ctx context.Context, aws Cloud, now time.Time) (ended []string, err er
 
 // reapTrial ends a trial whose time is over.
 func reapTrial(ctx context.Context, aws Cloud, trial cloud.Group, now time.Time) (done bool, err error) {
-	expires, unreadable := time.Parse(time.RFC3339, trial.Tags[TagExpires])
+	expires := expiry(trial)
 	stuck := &upgrade.Error{
 		Code: upgrade.CodeConflict, Msg: "the test group " + trial.Name + " could not be removed",
 		Hint: "delete it by hand: aws autoscaling delete-auto-scaling-group --force-delete --auto-scaling-group-name " + quoted(trial.Name),
 	}
 	switch {
-	case unreadable == nil && now.Before(expires):
+	case now.Before(expires):
 		return false, nil
-	case trial.Status != "" && (unreadable != nil || now.Before(expires.Add(stuckAfter))):
+	case trial.Status != "" && (expires.IsZero() || now.Before(expires.Add(stuckAfter))):
 		return false, nil // it goes already
 	case trial.Status != "":
 		stuck.Cause = fmt.Errorf("AWS says %q since more than %s", trial.Status, stuckAfter)
@@ -65,6 +65,15 @@ func reapTrial(ctx context.Context, aws Cloud, trial cloud.Group, now time.Time)
 		return false, stuck
 	}
 	return true, nil
+}
+
+// expiry returns when a trial is over; zero when its tag cannot be read.
+func expiry(trial cloud.Group) time.Time {
+	at, err := time.Parse(time.RFC3339, trial.Tags[TagExpires])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 func doing(what string, err error) error {
