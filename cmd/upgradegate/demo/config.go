@@ -43,9 +43,9 @@ environments:
     project: %s
 %s    trigger: {%s}
     staging: {%s}
-    production: {branch: main, environment: production, %s}
+    production: {%s}
     holds: [{kind: play_job, job: upgrade-gate, opens: step}, {kind: commit_status}]
-`, stack.name, repository.path, stack.where(), stack.trigger(), st.site(stack, staging, tools), st.site(stack, production, tools))
+`, stack.name, repository.path, stack.where(), stack.trigger(), st.site(stack, staging, tools), st.production(stack, tools))
 			}
 		}
 	}
@@ -100,6 +100,16 @@ func (st *stage) site(s stack, env upgrade.EnvName, tools *tools) string {
 		tools.stateFile(s.name, env), credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_ENDPOINT_URL"])
 	if s.scene != nil && s.scene.cluster {
 		text += fmt.Sprintf(", var_files: [%s.tfvars]", env)
+	}
+	return text
+}
+
+// production writes how the stack reaches production, and where Terraform finds what it has there. Only the
+// clusters of the story incident have a production.
+func (st *stage) production(s stack, tools *tools) string {
+	text := "branch: main, environment: production"
+	if s.scene != nil && s.scene.cluster {
+		text += ", " + st.site(s, production, tools)
 	}
 	return text
 }
