@@ -102,6 +102,8 @@ func TestS12GrantsAgainstTheStart(t *testing.T) {
 		}, upgrade.OutcomeFailed, "staging lost the grant asg-ebs", "on key " + key1, ""},
 		{"only_the_advised_lost", "staging", nothing, func(f *fakeKeys) { f.grants[key1][0].Operations = needed(); f.grants[key1][0].ID = "less" }, upgrade.OutcomePassed, "", "nothing is lost", "lacks Encrypt and GenerateDataKey"},
 		{"another_role", "staging", nothing, func(f *fakeKeys) { f.group.ServiceLinkedRoleARN = slr + "_two" }, upgrade.OutcomeFailed, "staging's group web cannot use the key of its image", "the role AWSServiceRoleForAutoScaling_two, by which group web launches, lacks", "launched by the role " + slr},
+		{"mended", "staging", func(f *fakeKeys) { delete(f.images, "ami-1") }, func(f *fakeKeys) { f.images = newKeys().images }, upgrade.OutcomePassed, "", "may use the 1 key", ""},
+		{"broken_as_before", "staging", func(f *fakeKeys) { delete(f.images, "ami-1") }, nothing, upgrade.OutcomeFailed, "staging's group web cannot start: its image does not exist or is not shared", "there is no image ami-1", ""},
 		{"new_group", "staging", func(f *fakeKeys) { f.group.Name = "" }, func(f *fakeKeys) { f.group.Name = "web" }, upgrade.OutcomePassed, "", "may use the 1 key", ""},
 		{"new_group_without_grant", "staging", func(f *fakeKeys) { f.group.Name = "" }, func(f *fakeKeys) { f.group.Name, f.grants[key1] = "web", nil }, upgrade.OutcomeFailed, "staging's group web cannot use the key of its image", "lacks CreateGrant", ""},
 		{"no_group_at_all", "staging", func(f *fakeKeys) { f.group.Name = "" }, nothing, upgrade.OutcomeUnknown, "", "there is no group web", ""},

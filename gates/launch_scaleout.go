@@ -29,6 +29,11 @@ func (w *watch) scaleOut(ctx context.Context, in Input) (took time.Duration, err
 	for _, activity := range before {
 		w.known[activity.ID] = true
 	}
+	if w.pre != nil {
+		if templates := launched(w.pre.chain.group); len(templates) == 1 { // else AWS chooses
+			w.template = templates[0]
+		}
+	}
 	w.begin()
 	defer func() { err = errors.Join(err, w.cleanUp(ctx, "the one instance more of "+w.name, w.takeBack)) }()
 	if err := w.aws.AddOne(ctx, w.name, tags); err != nil {
