@@ -96,7 +96,7 @@ func (w *world) WriteBackend(dir, backend string) error {
 	return os.WriteFile(filepath.Join(dir, "main.tf"), []byte(backend), 0o600)
 }
 
-func (w *world) Init(_ context.Context, root plan.Root, _ io.Writer) error {
+func (w *world) InitBackend(_ context.Context, root plan.Root) error {
 	main, err := os.ReadFile(filepath.Join(root.Dir, "main.tf"))
 	if err != nil {
 		return err

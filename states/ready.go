@@ -67,7 +67,7 @@ func (s *States) initialise(ctx context.Context, src *source, content string, fi
 	if err != nil {
 		return plan.Root{}, err
 	}
-	if err := s.Terraform.Init(ctx, root, nil); err != nil {
+	if err := s.Terraform.InitBackend(ctx, root); err != nil {
 		return plan.Root{}, fmt.Errorf("initialise: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(src.dir, readyFile), []byte(content), 0o600); err != nil {

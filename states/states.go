@@ -49,7 +49,8 @@ type Git interface {
 
 // Terraform reads states.
 type Terraform interface {
-	Init(ctx context.Context, root plan.Root, log io.Writer) error
+	// InitBackend prepares a root module as far as StatePull needs it.
+	InitBackend(ctx context.Context, root plan.Root) error
 	// StatePull writes the state of an initialised root module to w; it takes no lock and writes nothing
 	// anywhere else.
 	StatePull(ctx context.Context, root plan.Root, w io.Writer) error
@@ -87,7 +88,7 @@ const deadline = 5 * time.Minute
 // errSlow is why a reading was given up.
 var errSlow = &upgrade.Error{
 	Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("it was not read within %s", deadline),
-	Hint: "see whether its backend answers, and whether init waits for a provider or a module",
+	Hint: "see whether its backend answers, and whether it can be reached from here",
 }
 
 // States reads the states that it knows. It is safe for use by several goroutines.

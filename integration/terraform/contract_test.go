@@ -73,6 +73,7 @@ func testContract(t *testing.T, binary string) {
 		"state_lock":                   testStateLock,
 		"state_pull":                   testStatePull,
 		"state_pull_only_reads":        testStatePullOnlyReads,
+		"state_of_unknown_provider":    testStateOfUnknownProvider,
 		"foreign_workspace":            testForeignWorkspace,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,6 +120,9 @@ esac`)
 	if ended := s.apply(s.attempt(planned), nil); !ended.OK {
 		t.Errorf("got %+v", ended)
 	}
+	if err := s.tf.InitBackend(t.Context(), s.root); err != nil {
+		t.Fatal(err)
+	}
 	raw, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +137,11 @@ esac`)
 			" -var-file=a.tfvars -var-file=b.tfvars -lock=true -parallelism=10 -refresh=true -json",
 		"show -json -no-color " + file,
 		"apply -no-color -auto-approve -input=false -lock-timeout=3s -lock=true -parallelism=10 -refresh=true -json " + file,
+		"init -no-color -input=false -backend=true -get=true -upgrade=false -backend-config=bucket=b -backend-config=key=x/y -plugin-dir=" +
+			filepath.Join(s.root.Data, "no-plugins"),
+		"workspace show -no-color",
+		"workspace list -no-color",
+		"workspace select -no-color staging",
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(raw)), "\n"), want); diff != "" {
 		t.Errorf("command lines (-got +want):\n%s", diff)

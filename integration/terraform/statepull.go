@@ -2,14 +2,19 @@ package terraform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
@@ -21,6 +26,60 @@ const (
 	// pullPatience is how long a `state pull` that is cut off may take to end in order: it changes nothing.
 	pullPatience = 10 * time.Second
 )
+
+// backendFile, in TF_DATA_DIR, is where both tools keep which backend was initialised.
+const backendFile = "terraform.tfstate"
+
+// InitBackend prepares a checked-out root module as far as StatePull needs it: backend and workspace. It
+// gets modules but no providers, of which reading a state needs none: a foreign state may need some that
+// cannot be had here. What Terraform prints goes, masked, to logs/prepare.log of the data
+// folder.
+//
+// Error: CodeInvalid, with a hint, when the configuration is wrong or there is no such workspace;
+// CodeUnavailable when the backend cannot be reached.
+func (t *Terraform) InitBackend(ctx context.Context, root plan.Root) error {
+	w, err := t.workplace(root)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := w.ownCheckout(); err != nil {
+		return err
+	}
+	known, none := filepath.Join(w.tfData, backendFile), filepath.Join(root.Data, "no-plugins")
+	if err := errors.Join(os.RemoveAll(known), os.MkdirAll(none, 0o755)); err != nil { //nolint:gosec // Terraform's user reads it
+		return fmt.Errorf("prepare the data folder: %w", err)
+	}
+	out, err := w.log("prepare", nil)
+	if err != nil {
+		return err
+	}
+	env := maps.Clone(root.Env)
+	if env == nil {
+		env = map[string]upgrade.Secret{}
+	}
+	maps.Copy(env, t.cfg.GitEnv) // for modules
+	return locked(func() error {
+		var stderr tail
+		tf, err := t.tool(ctx, w, env, out, io.MultiWriter(out, &stderr))
+		if err != nil {
+			return err
+		}
+		// With a folder of plugins no other place is asked for any.
+		options := []tfexec.InitOption{tfexec.PluginDir(none)}
+		for _, key := range slices.Sorted(maps.Keys(root.BackendConfig)) {
+			options = append(options, tfexec.BackendConfig(key+"="+root.BackendConfig[key]))
+		}
+		// Init ends with an error for each provider that it lacks, but the backend comes first.
+		// An error of the backend after it was noted, such as that its state cannot be read, StatePull tells.
+		if err := tf.Init(ctx, options...); err != nil {
+			if _, errStat := os.Stat(known); errStat != nil || ctx.Err() != nil {
+				return w.failure(ctx, "terraform init", err, nil, stderr.String())
+			}
+		}
+		return t.workspace(ctx, w, tf, &stderr)
+	})
+}
 
 // StatePull writes the state of an initialised root module to w, as `terraform state pull` prints it, piece
 // by piece: terraform-exec would hold it whole. It takes no lock and writes nothing, and what it reads
@@ -50,7 +109,7 @@ func (t *Terraform) StatePull(ctx context.Context, root plan.Root, w io.Writer) 
 func (w *workplace) pull(ctx context.Context, program string, env map[string]string, to *bounded) error {
 	pulling, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(pulling, program, "state", "pull") //nolint:gosec // the operator names the program
+	cmd := exec.CommandContext(pulling, program, "state", "pull", "-no-color") //nolint:gosec // the operator names the program
 	var stderr tail
 	cmd.Dir, cmd.Stderr = w.root.Dir, &stderr
 	cmd.Env = append(pairs(env), "TF_IN_AUTOMATION=1", "TF_INPUT=0")

@@ -41,7 +41,7 @@ func (s *stack) foreign(backend string, root plan.Root) plan.Root {
 	if err := s.tf.WriteBackend(root.Dir, backend); err != nil {
 		s.Fatal(err)
 	}
-	if err := s.tf.Init(s.Context(), root, nil); err != nil {
+	if err := s.tf.InitBackend(s.Context(), root); err != nil {
 		s.Fatal(err)
 	}
 	return root
@@ -86,7 +86,7 @@ func testForeignWorkspace(t *testing.T, binary string) {
 		t.Errorf("got %q", text)
 	}
 	root.Workspace = "green"
-	wantCode(t, s.tf.Init(t.Context(), root, nil), upgrade.CodeInvalid, `no workspace "green"`)
+	wantCode(t, s.tf.InitBackend(t.Context(), root), upgrade.CodeInvalid, `no workspace "green"`)
 }
 
 // testStatePullOnlyReads reads a remote state whose lock somebody holds. It asks for no lock, and posts nothing.
@@ -122,6 +122,41 @@ func testStatePullOnlyReads(t *testing.T, binary string) {
 	wantCode(t, s.tf.StatePull(t.Context(), foreign, io.Discard), upgrade.CodeUnavailable, "connection refused")
 }
 
+// testStateOfUnknownProvider reads a state, with a backend alone and with a configuration, whose providers
+// cannot be had here.
+func testStateOfUnknownProvider(t *testing.T, binary string) {
+	s := newStack(t, binary, `
+terraform {
+  backend "local" {}
+  required_providers {
+    other = { source = "example.org/other/other" }
+  }
+}
+module "grants" {
+  source = "./grants"
+}
+`)
+	if err := os.Mkdir(filepath.Join(s.root.Dir, "grants"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.root.Dir, "grants", "main.tf"), `resource "other_thing" "it" {}`)
+	path := filepath.Join(s.root.Data, "a.tfstate")
+	write(t, path, `{"version": 4, "terraform_version": "1.5.0", "serial": 7, "lineage": "abc", "outputs": {}, "resources": [
+		{"mode": "managed", "type": "other_thing", "name": "it", "provider": "provider[\"example.org/other/other\"]",
+		 "instances": [{"schema_version": 0, "attributes": {"id": "x-1"}}]}]}`)
+	s.root.BackendConfig = map[string]string{"path": path}
+	if err := s.tf.InitBackend(t.Context(), s.root); err != nil {
+		t.Fatal(err)
+	}
+	for _, root := range []plan.Root{s.root, s.foreign("local", plan.Root{BackendConfig: s.root.BackendConfig})} {
+		if text, header := pulled(t, s.tf, root); header.Serial != 7 || header.Objects != 1 {
+			t.Errorf("got %q", text)
+		}
+	}
+	write(t, filepath.Join(s.root.Dir, "main.tf"), "terraform {\n  backend \"lokal\" {}\n}\n")
+	wantCode(t, s.tf.InitBackend(t.Context(), s.root), upgrade.CodeInvalid, "lokal")
+}
+
 // TestStatePull pins the command line, and what comes of a reader that fails, of too large a state, and of
 // a Terraform that hangs.
 func TestStatePull(t *testing.T) {
@@ -143,7 +178,7 @@ esac`)
 	if err := pull(t.Context(), "", &text); err != nil || text.String() != "state\n" {
 		t.Errorf("got %q, %v", text.String(), err)
 	}
-	if got, err := os.ReadFile(log); err != nil || string(got) != "state pull\n" {
+	if got, err := os.ReadFile(log); err != nil || string(got) != "state pull -no-color\n" {
 		t.Errorf("the command line was %q (%v)", got, err)
 	}
 	err := pull(t.Context(), "fail", io.Discard)
