@@ -65,9 +65,9 @@ environments:
     aws: {region: eu-west-2, role_arn: %q, external_id: {env: T_EXTERNAL}, endpoint: %q, access_key: {env: T_KEY}, secret_key: {env: T_SECRET}}
   production: {}
 stacks:
-%sgates:
+%s%sgates:
 %s`, strings.TrimPrefix(h.url, "http://"), h.url, h.hugo.ID, h.rene.ID, h.priya.ID, "sqlite://"+h.path("gate.db"), h.path("data"), h.gitlab.URL(), binary,
-		h.write("terraform.rc", cli, 0o644), h.site.port, gateRole, h.awsURL, h.stackList(), gateList), 0o600)
+		h.write("terraform.rc", cli, 0o644), h.site.port, gateRole, h.awsURL, h.stackList(), h.stateList(), gateList), 0o600)
 }
 
 // stackList is what the file says of the stacks. With several, only what is in its folder touches a stack.
@@ -93,6 +93,14 @@ func (h *house) stackList() string {
 `, name, where, h.path("state", name+".tfstate"), h.awsURL)
 	}
 	return b.String()
+}
+
+// stateList is what the file says of foreign states.
+func (h *house) stateList() string {
+	if h.states == "" {
+		return ""
+	}
+	return "states:\n" + h.states
 }
 
 func (h *house) orTop() string {

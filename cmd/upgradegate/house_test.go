@@ -47,6 +47,7 @@ type setup struct {
 	stacks   []string          // several stacks instead of web, each in a folder of its name
 	watched  bool              // the site is probed during each apply
 	settled  bool              // the gate that plans anew is asked, as it is unless the file says otherwise
+	states   string            // YAML of foreign states
 	guarded  bool              // the plain stack's resource is of a guarded type
 	files    map[string]string // of the first commit besides the plain stack
 	ci       []gitlabsim.JobSpec
