@@ -30,14 +30,19 @@ type asked struct {
 	grant  string
 }
 
-func newAsked(t *testing.T) *asked {
+func newAsked(t *testing.T, settings gates.LaunchSettings) *asked {
 	t.Helper()
 	a := &asked{flow: clocks.New(time.Date(2025, 6, 13, 15, 0, 0, 0, time.UTC))}
-	a.world = newWorld(t, func(cfg *awssim.Config) { cfg.Clock = a.flow })
-	a.grant = a.world.grant(t)
+	// With an ECS cluster and all that a node of it has; the clock of the rig stays where it is.
+	a.world = node(t, func(cfg *awssim.Config) { cfg.Clock = a.flow })
 	a.kms = kms.NewFromConfig(awssdk.Config{
 		Region: region, BaseEndpoint: awssdk.String(a.url), Credentials: credentials.NewStaticCredentialsProvider(awssim.DefaultKeyID, awssim.DefaultSecret, ""),
 	})
+	grants, err := a.kms.ListGrants(t.Context(), &kms.ListGrantsInput{KeyId: awssdk.String(a.key)})
+	if err != nil || len(grants.Grants) != 1 {
+		t.Fatal(grants, err)
+	}
+	a.grant = awssdk.ToString(grants.Grants[0].GrantId)
 	a.runner.Clock = a.flow
 	client := a.client(t, func(cfg *aws.Config) { cfg.Clock = a.flow })
 	deps := gates.Deps{
@@ -54,7 +59,8 @@ func newAsked(t *testing.T) *asked {
 		return g
 	}
 	a.grants = bind(gates.KindGrants, gates.GrantsSettings{Group: a.group})
-	a.launch = bind(gates.KindLaunch, gates.LaunchSettings{Group: a.group, StatusChecks: true})
+	settings.Group = a.group
+	a.launch = bind(gates.KindLaunch, settings)
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop) })
 	go func() {
@@ -113,7 +119,7 @@ func fact(r upgrade.Result, name string) string {
 // TestGatesSeeTheIncident plays what happened: a grant is revoked, what runs goes on, a launch at once still
 // works, and one after five minutes does not. Then the repair that the gate gave is carried out.
 func TestGatesSeeTheIncident(t *testing.T) {
-	a := newAsked(t)
+	a := newAsked(t, gates.LaunchSettings{StatusChecks: true})
 	end := a.flow.Begin()
 	before := a.runner.Before(t.Context(), []gates.Gate{a.grants}, gates.Input{Run: upgrade.Run{ID: 481}, Apply: 1})
 	end()
@@ -149,6 +155,42 @@ func TestGatesSeeTheIncident(t *testing.T) {
 	in.Round = 3
 	a.ask(t, a.grants, in, upgrade.OutcomePassed, "nothing is lost")
 	a.ask(t, a.launch, in, upgrade.OutcomePassed, "was healthy after")
+}
+
+// TestGateOfWholeNodes asks for all that a node of a cluster should be, in each zone and in the real group.
+func TestGateOfWholeNodes(t *testing.T) {
+	whole := gates.LaunchSettings{StatusChecks: true, Cluster: "moodle", SSM: true, Console: "node-ready", HealthyWithin: 8 * time.Minute}
+	each, real := whole, whole
+	each.EachZone, real.Method = true, gates.MethodScaleOut
+	for _, test := range []struct {
+		name     string
+		settings gates.LaunchSettings
+		spoil    awssim.Spoil
+		want     upgrade.Outcome
+		says     string
+	}{
+		{"whole", whole, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
+		{"each_zone", each, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
+		{"scale_out", real, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
+		{"no_cluster", whole, awssim.Spoil{NoCluster: true}, upgrade.OutcomeFailed, "it registers in ECS cluster moodle"},
+		{"no_agent", each, awssim.Spoil{NoAgent: true}, upgrade.OutcomeFailed, "its agent is connected to ECS cluster moodle"},
+		{"no_ping", whole, awssim.Spoil{NoPing: true}, upgrade.OutcomeFailed, "it answers AWS Systems Manager"},
+		{"no_console", real, awssim.Spoil{NoConsole: true}, upgrade.OutcomeFailed, `its console says "node-ready"`},
+		{"impaired", whole, awssim.Spoil{Impaired: true}, upgrade.OutcomeFailed, `"impaired"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := newAsked(t, test.settings)
+			a.sim.SpoilImage(a.ami, test.spoil)
+			got := a.ask(t, a.launch, gates.Input{Round: 1}, test.want, test.says)
+			if len(got.Warnings) > 0 {
+				t.Errorf("warned %q", got.Warnings)
+			}
+			a.untouched(t, nil)
+			if groups := a.members(t); len(groups) != 0 {
+				t.Errorf("left: %v", groups)
+			}
+		})
+	}
 }
 
 // created has a shell read the command that creates a grant, as the person would to whom it is shown.
