@@ -116,7 +116,7 @@ func headline(key Key, r Run) string {
 	case KeyPlanFailed:
 		return sentence("Terraform cannot plan this change: ", r.firstCause())
 	case KeyPolicyDenied:
-		return sentence("Policy does not allow this: ", r.firstCause())
+		return sentence("Policy does not allow this: ", r.firstEffect())
 	case KeyNeedsApproval:
 		return sentence("A person must agree: ", r.Reason)
 	case KeyApplying:
@@ -238,6 +238,14 @@ func (r Run) firstCause() string {
 		return ""
 	}
 	return r.Causes[0].Message
+}
+
+// firstEffect is the first cause in the few words of a headline, if it has them.
+func (r Run) firstEffect() string {
+	if len(r.Causes) == 0 {
+		return ""
+	}
+	return orElse(r.Causes[0].Brief, r.Causes[0].Message)
 }
 
 func (r Run) firstHint() string {

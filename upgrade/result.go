@@ -161,11 +161,13 @@ const (
 )
 
 // Against returns one cause for each required gate that did not pass and is not skipped by
-// configuration, worst effect first. Each result must be the newest of its gate and environment,
-// early passes left out.
+// configuration, worst effect first; of one effect those last to which a person may agree. Each result
+// must be the newest of its gate and environment, early passes left out.
 func Against(results []Result) []Cause {
 	var causes []Cause
-	for _, r := range results {
+	agreeable := slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return !r.Agreeable })
+	others := slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Agreeable })
+	for _, r := range slices.Concat(others, agreeable) {
 		if !r.Required {
 			continue
 		}

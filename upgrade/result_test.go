@@ -76,6 +76,16 @@ func TestWorstEffectFirst(t *testing.T) {
 	}
 }
 
+// TestFinalNoFirst: what nobody may agree to is said before what a yes would settle.
+func TestFinalNoFirst(t *testing.T) {
+	guard := upgrade.Result{Gate: "destroy-guard", Kind: "destroy-guard", Stage: upgrade.StagePlan, Required: true, Outcome: upgrade.OutcomeFailed, Agreeable: true}
+	owner := upgrade.Result{Gate: "ownership", Kind: "ownership", Stage: upgrade.StagePlan, Required: true, Outcome: upgrade.OutcomeFailed}
+	causes := upgrade.Against([]upgrade.Result{guard, owner})
+	if len(causes) != 2 || causes[0].Gate != "ownership" {
+		t.Errorf("causes %+v, want that of ownership first", causes)
+	}
+}
+
 func TestExpired(t *testing.T) {
 	at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 	r := with(launch(upgrade.OutcomePassed), func(r *upgrade.Result) { r.StartedAt, r.GoodFor = at, time.Hour })
