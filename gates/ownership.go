@@ -64,7 +64,11 @@ func (o owner) check(ctx context.Context, in Input, rec *Recorder) error {
 	against := slices.Concat(grantRaces(in.Plan, rec), lostPrincipals(in.Plan, rec))
 	var err error
 	said := "the plan destroys, replaces and forgets nothing"
-	if len(taken.changes) > 0 {
+	switch {
+	case len(taken.changes) == 0:
+	case !slices.ContainsFunc(taken.changes, func(c plan.Change) bool { return !inside(c.Type) }):
+		said = "what the plan takes away is nothing outside of Terraform, so nobody else can own it"
+	default:
 		var shared []objection
 		shared, said, err = o.whoElse(ctx, in, taken, rec)
 		against = append(shared, against...)
@@ -181,8 +185,8 @@ func (o owner) notKnown(t taken, known *knowledge, old []upgrade.Reading) error 
 	}
 	return &upgrade.Error{
 		Code: upgrade.CodeConflict,
-		Msg: fmt.Sprintf("whether %s%s also owns %s is not known: %s%s; make it readable, then `upgradegate state refresh %s`, and run this again",
-			first.State, others, subject(t, known.asked(first)), age, because, first.State),
+		Msg: fmt.Sprintf("whether %s%s also owns %s is not known: %s%s; make it readable, and run this again",
+			first.State, others, subject(t, known.asked(first)), age, because),
 	}
 }
 

@@ -174,7 +174,10 @@ func (k *knowledge) table(rec *Recorder, now time.Time, maxAge time.Duration) {
 		}
 		read, note := "never", r.Problem
 		if !r.ReadAt.IsZero() {
-			read = ageOf(now.Sub(r.ReadAt)) + " ago"
+			read = "just now"
+			if age := now.Sub(r.ReadAt); age >= time.Second {
+				read = ageOf(age) + " ago"
+			}
 		}
 		switch {
 		case slices.Contains(k.stale, r.State):

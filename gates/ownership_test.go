@@ -153,7 +153,7 @@ func TestOwnership(t *testing.T) {
 		{"same_name_in_another_account", planned(attachment), []upgrade.Reading{reading(ours), production}, []upgrade.Owned{{State: production.State, Type: attached.Type, Key: attached.Key}}, upgrade.OutcomePassed, "", nil},
 		{"same_name_somewhere", planned(route), both, []upgrade.Owned{{State: theirs, Type: "kubernetes_namespace", Key: "web", Address: "kubernetes_namespace.web"}}, upgrade.OutcomePassed, "", []string{"kubernetes_namespace.web may also be kubernetes_namespace.web of aws-accounts/staging: both have the id web, but of which account or cluster is not known"}},
 		{"no_identity", planned(nameless), both, nil, upgrade.OutcomePassed, "", []string{"1 thing has no id in the plan, so whether another state owns it is not known: aws_vpc_endpoint_private_dns.x"}},
-		{"nothing_outside", planned(change("random_password.x", plan.Delete)), both, nil, upgrade.OutcomePassed, "", nil},
+		{"nothing_outside", planned(change("random_password.x", plan.Delete)), nil, nil, upgrade.OutcomePassed, "", []string{"nothing outside of Terraform"}},
 		{"data_source", planned(func() plan.Change { c := change("aws_lb.x", plan.Delete); c.Mode = "data"; return c }()), nil, nil, upgrade.OutcomePassed, "", nil},
 		{"old_terraform", func() plan.Summary {
 			p := planned(grantChange("aws_kms_grant.asg", plan.Delete))
@@ -199,7 +199,7 @@ func TestOwnershipReadings(t *testing.T) {
 		{"fresh", []upgrade.Reading{aged(ours, time.Minute), aged(theirs, 5*time.Minute)}, nil, upgrade.OutcomePassed, "[]", ""},
 		{"read_anew", []upgrade.Reading{aged(ours, time.Minute), aged(theirs, 5*time.Minute+time.Second)}, nil, upgrade.OutcomePassed, "[aws-accounts/staging]", ""},
 		{"failed_but_young", []upgrade.Reading{aged(theirs, 59*time.Minute)}, map[upgrade.StateName]string{theirs: "access denied"}, upgrade.OutcomePassed, "[aws-accounts/staging]", ""},
-		{"failed_and_old", []upgrade.Reading{aged(theirs, 3*time.Hour)}, map[upgrade.StateName]string{theirs: "access denied"}, upgrade.OutcomeUnknown, "[aws-accounts/staging]", "whether aws-accounts/staging also owns aws_kms_grant.asg is not known: its last reading is 3 h old, limit 1 h: access denied; make it readable, then `upgradegate state refresh aws-accounts/staging`"},
+		{"failed_and_old", []upgrade.Reading{aged(theirs, 3*time.Hour)}, map[upgrade.StateName]string{theirs: "access denied"}, upgrade.OutcomeUnknown, "[aws-accounts/staging]", "whether aws-accounts/staging also owns aws_kms_grant.asg is not known: its last reading is 3 h old, limit 1 h: access denied; make it readable, and run this again"},
 		{"never_read", []upgrade.Reading{never, aged(theirs, time.Minute)}, map[upgrade.StateName]string{"network": "no such bucket"}, upgrade.OutcomeUnknown, "[network]", "it was never read: no such bucket"},
 		{"never_read_until_now", []upgrade.Reading{never}, nil, upgrade.OutcomePassed, "[network]", ""},
 		{"of_another_account", []upgrade.Reading{elsewhere}, map[upgrade.StateName]string{"network": "access denied"}, upgrade.OutcomePassed, "[]", ""},

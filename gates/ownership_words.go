@@ -149,6 +149,10 @@ func sure(found []match) []match {
 	return list
 }
 
+// OwnedElsewhere is the title of the table of what the plan destroys or replaces and others own too. Its rows
+// are the resource, what happens to it, the thing, the other state and the address there.
+const OwnedElsewhere = "Also owned elsewhere"
+
 // record keeps what was found as evidence, and warns of what closes nothing.
 func (f findings) record(rec *Recorder) {
 	var owned, maybe, forgotten [][]string
@@ -180,7 +184,7 @@ func (f findings) record(rec *Recorder) {
 			rec.Table(title, columns, rows)
 		}
 	}
-	keep("Also owned elsewhere", columns, owned)
+	keep(OwnedElsewhere, columns, owned)
 	keep("Perhaps also owned elsewhere", columns, maybe)
 	keep("Forgotten", []string{"Resource", "Thing", "Owned by"}, forgotten)
 	if len(nameless) > 0 {

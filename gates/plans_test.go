@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/internal/testkit"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -34,7 +37,12 @@ func TestRecordedPlans(t *testing.T) {
 				}
 				fmt.Fprintf(&b, "== beside %v\n", others)
 				for _, settings := range []gates.Settings{gates.GuardSettings{}, gates.OwnerSettings{}} {
-					write(&b, judgeBoth(t, settings, s, summary))
+					whole := judgeBoth(t, settings, s, summary)
+					write(&b, whole)
+					// The gates say the same of a plan of which only the judged values are kept.
+					if part := judgeBoth(t, settings, s, judgedPlan(t, file)); !cmp.Equal(part, whole, cmpopts.IgnoreFields(upgrade.Result{}, "StartedAt", "Took")) {
+						t.Errorf("of the judged values alone: %s", cmp.Diff(whole, part))
+					}
 				}
 			}
 			testkit.Golden(t, filepath.Join("testdata", "plans", name+".txt"), []byte(b.String()))
@@ -82,12 +90,22 @@ func write(b *strings.Builder, r upgrade.Result) {
 
 func readPlan(t *testing.T, file string) plan.Summary {
 	t.Helper()
+	return readKeeping(t, file, func(c plan.Change) plan.Change { return c })
+}
+
+func judgedPlan(t *testing.T, file string) plan.Summary {
+	t.Helper()
+	return readKeeping(t, file, gates.Judged)
+}
+
+func readKeeping(t *testing.T, file string, keep func(plan.Change) plan.Change) plan.Summary {
+	t.Helper()
 	in, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = in.Close() }()
-	summary, err := plan.Summarize(in)
+	summary, err := plan.SummarizeKeeping(in, keep)
 	if err != nil {
 		t.Fatal(err)
 	}
