@@ -52,6 +52,7 @@ type owner struct {
 type objection struct {
 	brief, msg string
 	repair     string // Terraform or a command; may be empty
+	advice     string // what to do about it, with the repair; may be empty
 }
 
 func (o owner) check(ctx context.Context, in Input, rec *Recorder) error {
@@ -83,7 +84,7 @@ func (o owner) check(ctx context.Context, in Input, rec *Recorder) error {
 		if n := len(against) - 1; n > 0 {
 			more = fmt.Sprintf("; that is one of %d things that stand against the plan", n+1)
 		}
-		return FailBrief(first.brief, "%s%s", first.msg, more)
+		return Advise(FailBrief(first.brief, "%s%s", first.msg, more), "%s", first.advice)
 	case err != nil:
 		return err
 	}

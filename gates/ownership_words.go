@@ -58,6 +58,7 @@ func (f findings) objection(i int, m match) objection {
 	if m.State == f.known.own {
 		way = "forget one of the two instead"
 	}
+	o.advice = fmt.Sprintf("%s, with what stands under Repair, and push", strings.Replace(way, " it here ", " "+change.Address+" here ", 1))
 	o.msg = fmt.Sprintf("the plan would %s %s, which %s as %s: it is %s, and %s; %s, with %s",
 		verb, change.Address, owner, m.Address, thing(change), harm, way, strings.Join(strings.Fields(o.repair), " "))
 	return o
