@@ -112,10 +112,12 @@ func TestInstanceRefresh(t *testing.T) {
 	if got := c.states(t); got != "InService InService" {
 		t.Errorf("got %s", got)
 	}
+	c.desire(t, 1)
+	w.clock.move(2 * time.Minute)
 	w.sim.FailImage(ami, awssim.Failure{Code: "Server.InternalError", Message: "Internal error on launch"})
 	w.must(t, "autoscaling", "StartInstanceRefresh", "AutoScalingGroupName", "ecs")
 	w.clock.move(2 * time.Hour)
-	if got := state(); got != "Failed 1" {
+	if got := state(); got != "Failed 0" {
 		t.Errorf("of a bad image: %s", got)
 	}
 	if r := w.ask(t, "autoscaling", "CancelInstanceRefresh", "AutoScalingGroupName", "ecs"); r.code != "ActiveInstanceRefreshNotFound" {
