@@ -150,8 +150,8 @@ func (w *world) said() (inits, pulls []string) {
 func stateOf(lineage string, grants ...string) string {
 	var list []string
 	for i, id := range grants {
-		list = append(list, fmt.Sprintf(`{"mode": "managed", "type": "aws_kms_grant", "name": "g%d", "provider": "x", "instances": [
-			{"attributes": {"grant_id": %q, "key_id": "arn:aws:kms:eu-west-2:111111111111:key/k", "id": "k:%s"}, "sensitive_attributes": []}]}`, i, id, id))
+		list = append(list, fmt.Sprintf(`{"mode": "managed", "type": "aws_kms_grant", "name": "g%d", "provider": "provider[\"registry.terraform.io/hashicorp/aws\"]", "instances": [
+			{"schema_version": 0, "attributes": {"grant_id": %q, "key_id": "arn:aws:kms:eu-west-2:111111111111:key/k", "id": "k:%s"}, "sensitive_attributes": []}]}`, i, id, id))
 	}
 	return fmt.Sprintf(`{"version": 4, "terraform_version": "1.5.7", "serial": %d, "lineage": %q, "resources": [%s]}`, len(grants), lineage, strings.Join(list, ","))
 }
@@ -177,6 +177,7 @@ type house struct {
 	*world
 	*states.States
 	clock *clock
+	tool  states.Terraform
 	db    *store.Store
 	dir   string
 	log   strings.Builder
@@ -191,24 +192,31 @@ func newHouse(t *testing.T, stacks ...upgrade.Stack) *house {
 			text: map[string]string{}, fails: map[string]error{},
 		},
 	}
-	var err error
-	h.db, err = store.Open(t.Context(), store.Config{URL: "sqlite:" + filepath.Join(h.dir, "gate.db"), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	h.tool = h.world
+	h.open()
 	h.configure(stacks, network())
 	return h
+}
+
+// open opens the store until the end of the test; closing it before does no harm.
+func (h *house) open() {
+	h.Helper()
+	db, err := store.Open(h.Context(), store.Config{URL: "sqlite:" + filepath.Join(h.dir, "gate.db"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.db = db
+	h.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			h.Error(err)
+		}
+	})
 }
 
 // configure starts the states anew, on the same store and folder.
 func (h *house) configure(stacks []upgrade.Stack, foreign ...states.Foreign) {
 	h.States = states.New(states.Config{
-		Stacks: stacks, Foreign: foreign, Store: h.db, Forge: h.world, Git: h.world, Terraform: h.world, Clock: h.clock,
+		Stacks: stacks, Foreign: foreign, Store: h.db, Forge: h.world, Git: h.world, Terraform: h.tool, Clock: h.clock,
 		Log:  slog.New(slog.NewTextHandler(&h.log, nil)),
 		Mask: func(text string) string { return strings.ReplaceAll(text, "hunter2", "(secret)") }, Data: filepath.Join(h.dir, "states"), Parallel: 2,
 	})
