@@ -33,8 +33,9 @@ type asked struct {
 func newAsked(t *testing.T, settings gates.LaunchSettings) *asked {
 	t.Helper()
 	a := &asked{flow: clocks.New(time.Date(2025, 6, 13, 15, 0, 0, 0, time.UTC))}
-	// With an ECS cluster and all that a node of it has; the clock of the rig stays where it is.
-	a.world = node(t, func(cfg *awssim.Config) { cfg.Clock = a.flow })
+	// With an ECS cluster and all that a node of it has; the clock of the rig stays where it is. Reads lag
+	// behind writes, as those of the real one may.
+	a.world = node(t, func(cfg *awssim.Config) { cfg.Clock, cfg.Timing.Lag = a.flow, 5*time.Second })
 	a.kms = kms.NewFromConfig(awssdk.Config{
 		Region: region, BaseEndpoint: awssdk.String(a.url), Credentials: credentials.NewStaticCredentialsProvider(awssim.DefaultKeyID, awssim.DefaultSecret, ""),
 	})

@@ -79,7 +79,7 @@ func launchAndKill(t *testing.T, settings gates.LaunchSettings, granted bool, n 
 	t.Helper()
 	w := newWorld(t, func(cfg *awssim.Config) { // fast, so that a launch is made of few looks
 		cfg.Timing.Pending, cfg.Timing.Checks, cfg.Timing.Die, cfg.Timing.Notice = 4*time.Second, 4*time.Second, 2*time.Second, 2*time.Second
-		cfg.Timing.Reconcile, cfg.Timing.Terminate = time.Second, 4*time.Second
+		cfg.Timing.Reconcile, cfg.Timing.Terminate, cfg.Timing.Lag = time.Second, 4*time.Second, 2*time.Second
 	})
 	if granted {
 		w.grant(t)
