@@ -404,11 +404,17 @@ func TestLimited(t *testing.T) {
 }
 
 func TestNoAnswer(t *testing.T) {
-	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	defer hang.Close()
-	refused := httptest.NewServer(http.NotFoundHandler())
-	refused.Close()
-	for name, url := range map[string]string{"hangs": hang.URL, "refuses": refused.URL} {
+	over := make(chan struct{})
+	hang := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-over:
+		}
+	}))
+	t.Cleanup(hang.Close) // after the parallel ones
+	t.Cleanup(func() { close(over) })
+	// Nobody listens on port 1; one that was just closed may be another test's by then.
+	for name, url := range map[string]string{"hangs": hang.URL, "refuses": "http://127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, err := aws.New(aws.Config{

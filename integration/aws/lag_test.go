@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,5 +110,50 @@ func TestOneMoreWithLag(t *testing.T) {
 			w.pass(5 * time.Minute)
 			w.untouched(t, before)
 		})
+	}
+}
+
+// TestOneMoreShownInPart: the tag is shown before the capacity, and the instance last. To take back less than
+// was added, and forget that it was, would be the worst.
+func TestOneMoreShownInPart(t *testing.T) {
+	group := func(desired, more string) answer {
+		return answer{body: `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups><member>
+			<AutoScalingGroupName>ecs</AutoScalingGroupName><MinSize>0</MinSize><MaxSize>4</MaxSize><DesiredCapacity>` + desired + `</DesiredCapacity>` + more + `
+			</member></AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`}
+	}
+	const tag = `<Tags><member><Key>gate:added</Key><Value>481 2025-06-13T16:00:00Z 2 -</Value></member></Tags>`
+	const instance = `<Instances><member><InstanceId>i-0123456789abcdef0</InstanceId><LifecycleState>InService</LifecycleState></member></Instances>`
+	done := []answer{{}}
+	c, asked := documented(t, map[string][]answer{
+		"DescribeAutoScalingGroups": {group("2", ""), group("2", ""), group("2", tag), group("3", tag), group("3", tag+instance), group("3", tag+instance)},
+		"CreateOrUpdateTags":        done, "SetDesiredCapacity": done, "TerminateInstanceInAutoScalingGroup": done,
+		"DeleteTags": {{503, ""}, {503, ""}, {503, ""}, {503, ""}, {}},
+	}, nil)
+	ctx := t.Context()
+	if err := c.AddOne(ctx, "ecs", of("481")); err != nil {
+		t.Fatal(err)
+	}
+	one := cloud.Added{Group: "ecs", Run: "481"}
+	for _, what := range []string{"no tag", "the old capacity", "no instance", "all, but the tag cannot be removed"} {
+		if err := c.TakeOne(ctx, one); code(err) != upgrade.CodeUnavailable {
+			t.Errorf("shown %s: %v, want code %s", what, err, upgrade.CodeUnavailable)
+		}
+	}
+	for range 2 { // AWS still shows all, the instance too, which is not to be ended twice
+		if err := c.TakeOne(ctx, one); err != nil {
+			t.Error(err)
+		}
+	}
+	var calls []string
+	for _, body := range asked() {
+		for _, name := range []string{"TerminateInstanceInAutoScalingGroup", "SetDesiredCapacity", "DeleteTags"} {
+			if strings.Contains(body, "Action="+name+"&") {
+				calls = append(calls, name)
+			}
+		}
+	}
+	want := "SetDesiredCapacity TerminateInstanceInAutoScalingGroup DeleteTags DeleteTags DeleteTags DeleteTags DeleteTags"
+	if got := strings.Join(calls, " "); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
