@@ -18,14 +18,15 @@ func getConsoleOutput(c *call) (any, error) {
 	if i.ran.IsZero() || i.spoil.NoConsole {
 		return out, nil
 	}
-	text := "[    0.000000] Linux version 6.1.140\r\n"
+	var text strings.Builder
+	text.WriteString("[    0.000000] Linux version 6.1.140\r\n")
 	if !c.now.Before(i.ran.Add(c.cfg.Timing.Console)) {
 		for _, line := range printed(i.userData) {
-			text += "[   21.400000] cloud-init[1701]: " + line + "\r\n"
+			text.WriteString("[   21.400000] cloud-init[1701]: " + line + "\r\n")
 		}
-		text += i.id + " login: "
+		text.WriteString(i.id + " login: ")
 	}
-	return append(out, tx("output", base64.StdEncoding.EncodeToString([]byte(text)))), nil
+	return append(out, tx("output", base64.StdEncoding.EncodeToString([]byte(text.String())))), nil
 }
 
 // printed returns what a script of user data says with echo, one line each. It is no shell: words in

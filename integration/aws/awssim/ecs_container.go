@@ -64,16 +64,14 @@ func (t containerTest) holds(k *container) bool {
 // instance. Error: InvalidParameterException.
 func parseContainerFilter(text string) ([]containerTest, error) {
 	var out []containerTest
-	bad := func() ([]containerTest, error) {
-		return nil, refuse("InvalidParameterException", "Invalid filter: %.200s", text)
-	}
+	bad := refuse("InvalidParameterException", "Invalid filter: %.200s", text)
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
 	for part := range strings.SplitSeq(text, " and ") {
 		subject, rest, ok := strings.Cut(strings.TrimSpace(part), " ")
 		if !ok || !slices.Contains([]string{"ec2InstanceId", "agentConnected", "runningTasksCount", "containerInstanceArn"}, subject) {
-			return bad()
+			return nil, bad
 		}
 		test := containerTest{attribute: subject}
 		rest = strings.TrimSpace(rest)
@@ -85,14 +83,14 @@ func parseContainerFilter(text string) ([]containerTest, error) {
 			list, opened := strings.CutPrefix(strings.TrimSpace(rest[2:]), "[")
 			list, closed := strings.CutSuffix(list, "]")
 			if !opened || !closed {
-				return bad()
+				return nil, bad
 			}
 			for v := range strings.SplitSeq(list, ",") {
 				test.values = append(test.values, strings.TrimSpace(v))
 			}
 		}
 		if len(test.values) == 0 || slices.ContainsFunc(test.values, func(v string) bool { return v == "" || strings.ContainsAny(v, " []") }) {
-			return bad()
+			return nil, bad
 		}
 		out = append(out, test)
 	}
@@ -181,8 +179,10 @@ func (k *container) describe(withTags bool) map[string]any {
 		"remainingResources": resources, "registeredResources": resources,
 		"runningTasksCount": k.tasks, "pendingTasksCount": 0, "registeredAt": epoch(k.registered), "attachments": []any{},
 		"attributes": []map[string]any{
-			{"name": "ecs.ami-id", "value": k.of.image}, {"name": "ecs.instance-type", "value": k.of.kind},
-			{"name": "ecs.availability-zone", "value": k.of.subnet.zone}, {"name": "ecs.os-type", "value": "linux"},
+			{"name": "ecs.ami-id", "value": k.of.image},
+			{"name": "ecs.instance-type", "value": k.of.kind},
+			{"name": "ecs.availability-zone", "value": k.of.subnet.zone},
+			{"name": "ecs.os-type", "value": "linux"},
 		},
 		"tags": ecsTags(k.of.tags, withTags),
 	}

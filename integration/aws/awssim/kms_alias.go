@@ -14,8 +14,6 @@ type alias struct {
 	key  *kmsKey
 }
 
-func (a *alias) arn() string { return a.realmKey.arn(serviceKMS, a.name) }
-
 type aliasInput struct {
 	AliasName, TargetKeyID, KeyID string
 	Limit                         int

@@ -63,16 +63,15 @@ func createKey(c *call) (any, error) {
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
-	key := &kmsKey{realmKey: c.realm.realmKey}
 	text := in.Policy
 	if text == "" {
 		text = defaultKeyPolicy(c.realm.account)
 	}
-	parsed, err := c.acceptPolicy(key, text, in.BypassPolicyLockoutSafetyCheck)
+	parsed, err := c.acceptPolicy(text, in.BypassPolicyLockoutSafetyCheck)
 	if err != nil {
 		return nil, err
 	}
-	key = c.newKey(c.realm.realmKey, in.Description)
+	key := c.newKey(c.realm.realmKey, in.Description)
 	key.created = c.now
 	c.key = key
 	key.policies = []keyPolicy{{text: text, parsed: parsed}} // a new key's policy is in force at once

@@ -77,9 +77,9 @@ func parsePolicy(text string) (policy, error) {
 	return p, nil
 }
 
-// acceptPolicy checks a policy that is to be put on key: it must be one, name principals that exist, and
+// acceptPolicy checks a policy that is to be put on a key: it must be one, name principals that exist, and
 // not lock its author out.
-func (c *call) acceptPolicy(key *kmsKey, text string, bypass bool) (policy, error) {
+func (c *call) acceptPolicy(text string, bypass bool) (policy, error) {
 	parsed, err := parsePolicy(text)
 	if err != nil {
 		return policy{}, err
@@ -180,7 +180,7 @@ func putKeyPolicy(c *call, key *kmsKey) (any, error) {
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
-	parsed, err := c.acceptPolicy(key, in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	parsed, err := c.acceptPolicy(in.Policy, in.BypassPolicyLockoutSafetyCheck)
 	if err != nil {
 		return nil, err
 	}

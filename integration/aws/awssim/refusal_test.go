@@ -22,8 +22,15 @@ func TestNeverAServerError(t *testing.T) {
 		"NextToken", "?", "MaxRecords", "-7", "MaxResults", "-7", "LaunchTemplateData.UserData", "%", "IpPermissions.1.FromPort", "x",
 	}
 	body := []any{
-		"KeyId", "arn:x", "Limit", -1, "Marker", "?", "cluster", "arn:aws:ecs", "containerInstances", []string{""}, "filter", "[", "Names", []string{},
-		"LookupAttributes", []any{map[string]string{}}, "NextToken", "?", "Operations", []string{"x"}, "Policy", "{", "StartTime", 1e30,
+		"KeyId", "arn:x", "Limit", -1, "Marker", "?", "cluster", "arn:aws:ecs", "containerInstances",
+		[]string{""},
+		"filter", "[", "Names",
+		[]string{},
+		"LookupAttributes",
+		[]any{map[string]string{}},
+		"NextToken", "?", "Operations",
+		[]string{"x"},
+		"Policy", "{", "StartTime", 1e30,
 	}
 	types := []any{"KeyId", 7, "cluster", true, "Name", []int{1}, "MaxResults", "x", "Names", "x", "LookupAttributes", 3, "Clusters", "x"}
 	for _, name := range w.sim.ActionNames() {

@@ -121,7 +121,7 @@ type nodeFilter struct {
 
 // keeps reports whether an instance passes. Error: InvalidFilterKey.
 func (f nodeFilter) keeps(i *instance, status string) (bool, error) {
-	have := ""
+	var have string
 	switch f.Key {
 	case "InstanceIds":
 		have = i.id
