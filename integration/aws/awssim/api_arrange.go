@@ -113,6 +113,21 @@ func (s *Sim) DropPolicies(principal string) {
 	delete(s.w.policies, principal)
 }
 
+// RemoveRole deletes a role. Its grants stay, for an id that nobody has any more ("AROA…"), and are not those
+// of a new role of the same name.
+func (s *Sim) RemoveRole(arn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.w.roles, arn)
+	for _, key := range s.w.keys {
+		for _, g := range key.grants {
+			if g.grantee == arn {
+				g.grantee = "AROA" + short(arn)
+			}
+		}
+	}
+}
+
 // AddProfile says which role an instance profile has. By default it is the role of the same name.
 func (s *Sim) AddProfile(account, name, roleARN string) {
 	s.mu.Lock()

@@ -67,6 +67,10 @@ func runInstances(c *call) (any, error) {
 			*data.child(name) = *kid
 		}
 	}
+	token := c.p.str("ClientToken")
+	if again := c.realm.launches[token]; token != "" && again != nil {
+		return again, nil
+	}
 	low, err := c.p.num("MinCount", 0)
 	if err != nil {
 		return nil, err
@@ -82,7 +86,6 @@ func runInstances(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = c.p.str("ClientToken") // repeating a launch is not modelled
 	if tmpl != nil {
 		p.template, p.version = tmpl, v.number
 	}
@@ -103,10 +106,14 @@ func runInstances(c *call) (any, error) {
 	for _, i := range started {
 		i.reservation = started[0].reservation
 	}
-	return []node{
+	out := []node{
 		tx("reservationId", started[0].reservation), tx("ownerId", c.realm.account), nd("groupSet"),
 		list("instancesSet", started, c.instanceNode),
-	}, nil
+	}
+	if token != "" {
+		c.realm.launches[token] = out
+	}
+	return out, nil
 }
 
 // room refuses what the account's quota does not allow.

@@ -22,7 +22,7 @@ func (w *world) realm(account, region string) *realm {
 	if r := w.realms[key]; r != nil {
 		return r
 	}
-	r := &realm{realmKey: key}
+	r := &realm{realmKey: key, launches: map[string][]node{}}
 	w.realms[key] = r
 	role := Role{ARN: key.defaultRole()}
 	w.roles[role.ARN] = &role

@@ -47,6 +47,7 @@ type realm struct {
 	templates  []*template
 	instances  []*instance
 	groups     []*group
+	launches   map[string][]node // answers of RunInstances by token
 	clusters   []*cluster
 	parameters map[string]string // of Systems Manager
 	buried     []*group          // deleted, for their activities
