@@ -32,8 +32,9 @@ const backendFile = "terraform.tfstate"
 
 // InitBackend prepares a checked-out root module as far as StatePull needs it: backend and workspace. It
 // gets modules but no providers, of which reading a state needs none: a foreign state may need some that
-// cannot be had here. What Terraform prints goes, masked, to logs/prepare.log of the data
-// folder.
+// cannot be had here. The lock file of providers is removed from the checkout: Terraform would not read a
+// state without the very builds that it names. What Terraform prints goes, masked, to logs/prepare.log of
+// the data folder.
 //
 // Error: CodeInvalid, with a hint, when the configuration is wrong or there is no such workspace;
 // CodeUnavailable when the backend cannot be reached.
@@ -47,7 +48,8 @@ func (t *Terraform) InitBackend(ctx context.Context, root plan.Root) error {
 		return err
 	}
 	known, none := filepath.Join(w.tfData, backendFile), filepath.Join(root.Data, "no-plugins")
-	if err := errors.Join(os.RemoveAll(known), os.MkdirAll(none, 0o755)); err != nil { //nolint:gosec // Terraform's user reads it
+	locks := filepath.Join(root.Dir, lockFile)
+	if err := errors.Join(os.RemoveAll(known), os.RemoveAll(locks), os.MkdirAll(none, 0o755)); err != nil { //nolint:gosec // Terraform's user reads it
 		return fmt.Errorf("prepare the data folder: %w", err)
 	}
 	out, err := w.log("prepare", nil)

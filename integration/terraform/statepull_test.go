@@ -145,6 +145,11 @@ module "grants" {
 		{"mode": "managed", "type": "other_thing", "name": "it", "provider": "provider[\"example.org/other/other\"]",
 		 "instances": [{"schema_version": 0, "attributes": {"id": "x-1"}}]}]}`)
 	s.root.BackendConfig = map[string]string{"path": path}
+	write(t, filepath.Join(s.root.Dir, ".terraform.lock.hcl"), `provider "example.org/other/other" {
+  version = "1.2.3"
+  hashes  = ["h1:Xr5A4DIFQ5N9iCuo8mG8rQ0mX2Lk1QKqz7mG5C1tq0A="]
+}
+`)
 	if err := s.tf.InitBackend(t.Context(), s.root); err != nil {
 		t.Fatal(err)
 	}
