@@ -81,7 +81,7 @@ func (w *world) tags(t *testing.T) map[string]string {
 // take takes back as the gate does: it asks again while that may help.
 func (w *world) take(t *testing.T, c *aws.Client, one cloud.Added) {
 	t.Helper()
-	for range 12 {
+	for range 60 {
 		err := c.TakeOne(t.Context(), one)
 		if err == nil {
 			return
@@ -89,7 +89,7 @@ func (w *world) take(t *testing.T, c *aws.Client, one cloud.Added) {
 		if !upgrade.Transient(err) {
 			t.Fatal(err)
 		}
-		w.pass(5 * time.Second)
+		w.pass(time.Second)
 	}
 	t.Fatal("a minute was not enough")
 }

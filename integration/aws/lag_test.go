@@ -85,8 +85,9 @@ func TestTrialRefusedIsNotThere(t *testing.T) {
 
 // TestOneMoreWithLag: whatever reads miss, one instance is added, and that one taken back.
 func TestOneMoreWithLag(t *testing.T) {
-	for wait := range 12 {
-		t.Run(fmt.Sprintf("after_%d_s", wait), func(t *testing.T) {
+	for wait := range 24 {
+		lost := wait%2 == 1
+		t.Run(fmt.Sprintf("after_%d_s_lost_%t", wait/2, lost), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, lagging)
 			w.grant(t)
@@ -100,7 +101,10 @@ func TestOneMoreWithLag(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			w.pass(time.Duration(wait) * time.Second)
+			w.pass(time.Duration(wait/2) * time.Second)
+			if lost {
+				w.sim.Inject("autoscaling:TerminateInstanceInAutoScalingGroup", awssim.FaultLost, 1)
+			}
 			for range 2 {
 				w.take(t, c, cloud.Added{Group: w.group, Run: "481"})
 			}
@@ -113,19 +117,24 @@ func TestOneMoreWithLag(t *testing.T) {
 	}
 }
 
+const (
+	shownTag      = `<Tags><member><Key>gate:added</Key><Value>481 2025-06-13T16:00:00Z 2 -</Value></member></Tags>`
+	shownInstance = `<Instances><member><InstanceId>i-0123456789abcdef0</InstanceId><LifecycleState>InService</LifecycleState></member></Instances>`
+)
+
+// shown is a group as AWS shows it.
+func shown(desired, more string) answer {
+	return answer{body: `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups><member>
+		<AutoScalingGroupName>ecs</AutoScalingGroupName><MinSize>0</MinSize><MaxSize>4</MaxSize><DesiredCapacity>` + desired + `</DesiredCapacity>` + more + `
+		</member></AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`}
+}
+
 // TestOneMoreShownInPart: the tag is shown before the capacity, and the instance last. To take back less than
 // was added, and forget that it was, would be the worst.
 func TestOneMoreShownInPart(t *testing.T) {
-	group := func(desired, more string) answer {
-		return answer{body: `<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups><member>
-			<AutoScalingGroupName>ecs</AutoScalingGroupName><MinSize>0</MinSize><MaxSize>4</MaxSize><DesiredCapacity>` + desired + `</DesiredCapacity>` + more + `
-			</member></AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>`}
-	}
-	const tag = `<Tags><member><Key>gate:added</Key><Value>481 2025-06-13T16:00:00Z 2 -</Value></member></Tags>`
-	const instance = `<Instances><member><InstanceId>i-0123456789abcdef0</InstanceId><LifecycleState>InService</LifecycleState></member></Instances>`
 	done := []answer{{}}
 	c, asked := documented(t, map[string][]answer{
-		"DescribeAutoScalingGroups": {group("2", ""), group("2", ""), group("2", tag), group("3", tag), group("3", tag+instance), group("3", tag+instance)},
+		"DescribeAutoScalingGroups": {shown("2", ""), shown("2", ""), shown("2", shownTag), shown("3", shownTag), shown("3", shownTag+shownInstance), shown("3", shownTag+shownInstance)},
 		"CreateOrUpdateTags":        done, "SetDesiredCapacity": done, "TerminateInstanceInAutoScalingGroup": done,
 		"DeleteTags": {{503, ""}, {503, ""}, {503, ""}, {503, ""}, {}},
 	}, nil)
@@ -155,5 +164,28 @@ func TestOneMoreShownInPart(t *testing.T) {
 	want := "SetDesiredCapacity TerminateInstanceInAutoScalingGroup DeleteTags DeleteTags DeleteTags DeleteTags DeleteTags"
 	if got := strings.Join(calls, " "); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestEndIsNotRepeated: what became of the instance is not known, and AWS shows it as before. To end it again
+// could lower the capacity again.
+func TestEndIsNotRepeated(t *testing.T) {
+	c, asked := documented(t, map[string][]answer{
+		"DescribeAutoScalingGroups":           {shown("3", shownTag+shownInstance)},
+		"TerminateInstanceInAutoScalingGroup": {{503, ""}},
+	}, nil)
+	for range 3 {
+		if err := c.TakeOne(t.Context(), cloud.Added{Group: "ecs", Run: "481"}); code(err) != upgrade.CodeUnavailable {
+			t.Errorf("got %v, want code %s", err, upgrade.CodeUnavailable)
+		}
+	}
+	ends := 0
+	for _, body := range asked() {
+		if strings.Contains(body, "Action=TerminateInstanceInAutoScalingGroup&") {
+			ends++
+		}
+	}
+	if ends != 1 {
+		t.Errorf("the instance was ended %d times", ends)
 	}
 }
