@@ -10,7 +10,7 @@ import (
 
 // promoted is how a change ends that passed: the merge brings the production pipeline, whose held job
 // the service plays; then a person starts the deployment.
-func (p *performance) promoted(ctx context.Context, run upgrade.Run) error {
+func (p *performance) promoted(ctx context.Context, stack stack, run upgrade.Run) error {
 	project := p.project.ID
 	if err := p.gitlab.SetBranch(ctx, project, "main", p.commit, p.hugo.ID); err != nil {
 		return fmt.Errorf("merge: %w", err)
@@ -28,7 +28,7 @@ func (p *performance) promoted(ctx context.Context, run upgrade.Run) error {
 		return fmt.Errorf("start the deployment: %w", err)
 	}
 	p.options.say("  Hugo starts deploy-production")
-	if _, err := p.until(ctx, p.top(), upgrade.PhasePromoted); err != nil {
+	if _, err := p.until(ctx, stack, upgrade.PhasePromoted); err != nil {
 		return err
 	}
 	if played := p.playedBy("upgrade-gate"); played != p.bot.Username {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -73,6 +72,23 @@ func (p *performance) travel(ctx context.Context, to time.Time) error {
 	return nil
 }
 
+// ending is how a play must end.
+type ending struct {
+	end      func(context.Context, *performance, stack) (upgrade.Run, error)
+	headline string // words of the first line
+	next     string // words of the second
+	repair   func(context.Context, *performance, stack, string) error
+}
+
+func endings() []ending {
+	return []ending{
+		{endOwnership, "destroys a grant that aws-accounts-1 also owns", "forget aws_kms_grant.autoscaling here instead", handOver},
+		{endGrants, "production's group ecs-production-2 cannot use the key of its image", "Restore the grant ecs-cluster-launches", runCommand},
+		{endLaunch, "staging cannot start new instances", "command under Repair", runCommand},
+		{endNothing, "no gate touched the running system", "Configure a required", nil},
+	}
+}
+
 // friday moves the grant from the cluster's code to that of the accounts, which have had it since
 // Thursday, and demands that it ends as it must with what is switched off.
 func (p *performance) friday(ctx context.Context, in repository, cluster stack) error {
@@ -82,64 +98,72 @@ func (p *performance) friday(ctx context.Context, in repository, cluster stack) 
 		off = "switched off: " + strings.Join(cluster.scene.off, ", ")
 	}
 	p.options.say("  play %d of %d, %s", cluster.scene.play, len(plays()), off)
-	if err := p.moveGrant(ctx); err != nil {
-		return err
-	}
-	ends := []func(context.Context, *performance, stack) (upgrade.Run, error){endOwnership, endGrants, endLaunch, endNothing}
-	run, err := ends[cluster.scene.play-1](ctx, p, cluster)
+	err := p.request(ctx, gitlabsim.CommitSpec{Branch: "move-grant", Message: "Leave the grant to aws-accounts", Delete: []string{grantFile}})
 	if err != nil {
 		return err
 	}
-	told, err := p.tellPlay(ctx, run, cluster.scene)
+	want := endings()[cluster.scene.play-1]
+	run, err := want.end(ctx, p, cluster)
+	if err != nil {
+		return err
+	}
+	told, err := p.tellPlay(ctx, run, cluster.scene, want)
 	if err != nil {
 		return err
 	}
 	for _, line := range told.Report {
 		p.options.say("    %s", line)
 	}
-	if told.Repair != "" {
-		p.options.say("  Hugo repairs it: %s", told.Repair)
-		if err := p.repair(ctx, told.Repair); err != nil {
-			return err
-		}
-	}
 	p.plays = append(p.plays, told)
-	return p.shows(ctx, run, "failed")
+	if err := p.shows(ctx, run, "failed"); err != nil {
+		return err
+	}
+	if told.Repair == "" {
+		return nil
+	}
+	return want.repair(ctx, p, cluster, told.Repair)
 }
 
-// moveGrant opens the merge request and has it approved.
-func (p *performance) moveGrant(ctx context.Context) (err error) {
-	p.commit, err = p.gitlab.Commit(ctx, p.project.ID, gitlabsim.CommitSpec{
-		Branch: "move-grant", From: "main", Message: "Leave the grant to aws-accounts", Delete: []string{grantFile}, Author: p.priya.ID,
-	})
+// request opens a merge request of one commit, and has it approved.
+func (p *performance) request(ctx context.Context, commit gitlabsim.CommitSpec) (err error) {
+	commit.From, commit.Author = "main", p.priya.ID
+	p.commit, err = p.gitlab.Commit(ctx, p.project.ID, commit)
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
 	}
-	mr, err := p.gitlab.CreateMR(ctx, p.project.ID, gitlabsim.MergeRequestSpec{
-		Title: "Leave the grant to aws-accounts", Description: "aws-accounts has it since Thursday.", Source: "move-grant", Author: p.priya.ID,
-	})
+	mr, err := p.gitlab.CreateMR(ctx, p.project.ID, gitlabsim.MergeRequestSpec{Title: commit.Message, Source: commit.Branch, Author: p.priya.ID})
 	if err != nil {
 		return fmt.Errorf("open the merge request: %w", err)
 	}
 	if err := p.gitlab.Approve(p.project.ID, mr.IID, p.hugo.ID); err != nil {
 		return fmt.Errorf("approve the merge request: %w", err)
 	}
-	p.options.say("  Priya's merge request takes %s out of %s; Hugo approves it", grantFile, p.project.Path)
+	p.options.say("  Priya opens !%d of %s: %s. Hugo approves it", mr.IID, p.project.Path, mr.Title)
 	return nil
 }
 
 // endOwnership is how it ends with every gate on: before anything changes.
 func endOwnership(ctx context.Context, p *performance, cluster stack) (upgrade.Run, error) {
-	run, err := p.blocked(ctx, cluster, noes{
-		cluster.scene.gate("ownership"): fmt.Sprintf("aws-accounts-%d/staging", cluster.scene.play), cluster.scene.gate("guard"): "aws_kms_grant.autoscaling",
-	})
+	const address = "aws_kms_grant.autoscaling"
+	gate := cluster.scene.gate("ownership")
+	run, err := p.blocked(ctx, cluster, noes{gate: address, cluster.scene.gate("guard"): address})
 	if err != nil {
 		return run, err
 	}
 	if run.Applies != 0 {
 		return run, fmt.Errorf("run %d applied %d times, want nothing to have changed", run.ID, run.Applies)
 	}
+	words := append(cluster.scene.lost(), address, "aws-accounts-1/staging", "aws_kms_grant.cluster_launches")
+	if err := p.names(ctx, run, gate, words); err != nil {
+		return run, err
+	}
 	return run, p.grants(ctx, cluster.scene, 1)
+}
+
+// lost are the words without which nobody knows what is lost: the grant, the key and the role.
+func (s *scene) lost() []string {
+	_, key, _ := strings.Cut(s.prop.key, ":key/")
+	return []string{"ecs-cluster-launches", key, "AWSServiceRoleForAutoScaling"}
 }
 
 // endGrants is how it ends without the index of owners: right after the apply.
@@ -147,11 +171,22 @@ func endGrants(ctx context.Context, p *performance, cluster stack) (upgrade.Run,
 	if err := p.yes(ctx, cluster, "aws-accounts has the grant"); err != nil {
 		return upgrade.Run{}, err
 	}
-	run, err := p.blocked(ctx, cluster, noes{
-		cluster.scene.gate("grants-staging"): "Decrypt", cluster.scene.gate("grants-production"): "Decrypt", cluster.scene.gate("launch"): "",
-	})
+	grants := []upgrade.GateName{cluster.scene.gate("grants-staging"), cluster.scene.gate("grants-production")}
+	run, err := p.blocked(ctx, cluster, noes{grants[0]: "is gone", grants[1]: "is gone", cluster.scene.gate("launch"): "Client error on launch"})
 	if err != nil {
 		return run, err
+	}
+	for _, gate := range grants {
+		early, err := p.early(ctx, run, gate)
+		if err != nil {
+			return run, err
+		}
+		if after := early.StartedAt.Sub(run.ChangedAt); early.Outcome != upgrade.OutcomeFailed || after > time.Minute {
+			return run, fmt.Errorf("gate %s %s %s after the apply, want it to fail at once", gate, early.Outcome, after)
+		}
+		if err := p.names(ctx, run, gate, cluster.scene.lost()); err != nil {
+			return run, err
+		}
 	}
 	return run, p.grants(ctx, cluster.scene, 0)
 }
@@ -162,16 +197,20 @@ func endLaunch(ctx context.Context, p *performance, cluster stack) (upgrade.Run,
 	if err := p.yes(ctx, cluster, "aws-accounts has the grant"); err != nil {
 		return upgrade.Run{}, err
 	}
-	run, err := p.blocked(ctx, cluster, noes{cluster.scene.gate("launch"): "Client error on launch"})
+	gate := cluster.scene.gate("launch")
+	run, err := p.blocked(ctx, cluster, noes{gate: "Client error on launch"})
 	if err != nil {
 		return run, err
 	}
-	early, err := p.early(ctx, run, cluster.scene.gate("launch"))
+	early, err := p.early(ctx, run, gate)
 	if err != nil {
 		return run, err
 	}
 	if early.Outcome != upgrade.OutcomePassed {
 		return run, fmt.Errorf("the early launch %s, want it to pass: a revoked grant goes on working for a while", early.Outcome)
+	}
+	if err := p.names(ctx, run, gate, cluster.scene.lost()[1:]); err != nil {
+		return run, err
 	}
 	return run, p.grants(ctx, cluster.scene, 0)
 }
@@ -182,44 +221,13 @@ func endNothing(ctx context.Context, p *performance, cluster stack) (upgrade.Run
 	if err != nil {
 		return run, err
 	}
+	if err := p.answered(ctx, run, nil); err != nil {
+		return run, err
+	}
 	for _, cause := range run.Causes {
 		if cause.Kind != upgrade.CauseNoGates {
 			return run, fmt.Errorf("run %d is closed for %q, want no gate to say no", run.ID, cause.Message)
 		}
 	}
 	return run, p.grants(ctx, cluster.scene, 0)
-}
-
-// early returns what the gate said before settling.
-func (p *performance) early(ctx context.Context, run upgrade.Run, gate upgrade.GateName) (upgrade.Result, error) {
-	results, err := p.service.Store.Results(ctx, run.ID)
-	if err != nil {
-		return upgrade.Result{}, fmt.Errorf("read results: %w", err)
-	}
-	for _, result := range results {
-		if result.Gate == gate && result.Early {
-			return result, nil
-		}
-	}
-	return upgrade.Result{}, fmt.Errorf("gate %s was not asked before settling", gate)
-}
-
-// tellPlay writes what people are told of a play: the headline, what to do next, and what was said no for.
-func (p *performance) tellPlay(ctx context.Context, run upgrade.Run, s *scene) (ToldPlay, error) {
-	words := upgrade.Tell(run)
-	told := ToldPlay{Play: s.play, Off: append([]string{}, s.off...), Run: run.ID, Report: []string{words.Headline, words.Next}}
-	for _, cause := range run.Causes {
-		told.Report = append(told.Report, cause.Message)
-	}
-	if words.Headline == "" || words.Next == "" {
-		return told, errors.New("the report does not say what happened and what to do")
-	}
-	results, err := p.service.Store.Results(ctx, run.ID)
-	if err != nil {
-		return told, fmt.Errorf("read results: %w", err)
-	}
-	if run.Applies > 0 {
-		told.Repair = repairOf(results)
-	}
-	return told, nil
 }

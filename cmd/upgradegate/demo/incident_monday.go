@@ -10,6 +10,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/integration/aws"
 	"github.com/upgradegate/upgradegate/integration/aws/awssim"
+	"github.com/upgradegate/upgradegate/integration/gitlab/gitlabsim"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -75,20 +76,33 @@ func (p *performance) scaledOut(ctx context.Context, amazon *aws.Client, group s
 	return "", fmt.Errorf("%s has neither its instances nor a failed launch after 15 minutes", group)
 }
 
-// repairOf returns the command by which a gate says that it can be repaired; "" if none does.
-func repairOf(results []upgrade.Result) string {
-	for _, result := range results {
-		for _, fact := range result.Evidence.Facts {
-			if strings.HasPrefix(fact.Name, "Repair") && strings.HasPrefix(fact.Value, "aws kms create-grant ") {
-				return fact.Value
-			}
-		}
+// handOver writes the block that the gate gives into the configuration instead: the cluster forgets the
+// grant, which stays with the accounts, and that goes to production. What the gate gives is a block or, for
+// a Terraform that does not know it, a command, after which nothing is left to play.
+func handOver(ctx context.Context, p *performance, cluster stack, block string) error {
+	if !strings.HasPrefix(block, "removed {") {
+		return nil
 	}
-	return ""
+	err := p.request(ctx, gitlabsim.CommitSpec{
+		Branch: "hand-over", Message: "Hand the grant over to aws-accounts", Files: map[string]string{grantFile: block + "\n"},
+	})
+	if err != nil {
+		return err
+	}
+	run, err := p.until(ctx, cluster, upgrade.PhaseUnlocked)
+	if err != nil {
+		return err
+	}
+	if err := p.grants(ctx, cluster.scene, 1); err != nil {
+		return err
+	}
+	return p.promoted(ctx, cluster, run)
 }
 
-// repair carries the command out as it is given where the AWS command line is installed, else what it says.
-func (p *performance) repair(ctx context.Context, command string) error {
+// runCommand carries the command out as it is given where the AWS command line is installed, else what it
+// says.
+func runCommand(ctx context.Context, p *performance, _ stack, command string) error {
+	p.options.say("  Hugo repairs it: %s", command)
 	if _, err := exec.LookPath("aws"); err != nil {
 		flags := flagsOf(command)
 		_, err := p.aws.AddGrant(flags["key-id"], flags["name"], flags["grantee-principal"], strings.Fields(flags["operations"])...)

@@ -41,9 +41,9 @@ type ToldPlay struct {
 	Play   int           `json:"play"`
 	Off    []string      `json:"off"` // kinds of gates that were switched off
 	Run    upgrade.RunID `json:"run"`
-	Report []string      `json:"report"` // what happened, what to do, and what each gate said that said no
-	Repair string        `json:"repair,omitempty"`
-	Monday string        `json:"monday"` // what came of production's scale-out
+	Report []string      `json:"report"`           // what happened, what to do, and what each gate said that said no
+	Repair string        `json:"repair,omitempty"` // what the gate told people to do, and they did
+	Monday string        `json:"monday"`           // what came of production's scale-out
 }
 
 // ToldRun is one run of a story.

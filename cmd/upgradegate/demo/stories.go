@@ -91,7 +91,7 @@ func tellClean(ctx context.Context, p *performance) error {
 	if err != nil {
 		return err
 	}
-	return p.promoted(ctx, run)
+	return p.promoted(ctx, p.top(), run)
 }
 
 func tellOutage(ctx context.Context, p *performance) error {
@@ -181,7 +181,7 @@ func tellRehearse(ctx context.Context, p *performance) error {
 	if len(applies) != 2 || !applies[0].Back || applies[1].Back || applies[1].Tree != run.Tree {
 		return fmt.Errorf("run %d made the applies %+v, want one back to the base and one forth", run.ID, applies)
 	}
-	return p.promoted(ctx, run)
+	return p.promoted(ctx, p.top(), run)
 }
 
 func tellTwoStacks(ctx context.Context, p *performance) error {
