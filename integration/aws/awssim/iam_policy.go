@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -176,10 +177,19 @@ func notAllowed(service string, a access, who identity, v verdict) error {
 	if v == forbidden {
 		why = "with an explicit deny in an identity-based policy"
 	}
-	words := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.ARN, a.perm, a.resource, why)
+	on := " on resource: " + a.resource
+	if a.resource == "*" && (service == serviceEC2 || service == serviceASG || service == serviceCT) {
+		on = "" // these do not say "*"
+	}
+	words := fmt.Sprintf("User: %s is not authorized to perform: %s%s %s", who.ARN, a.perm, on, why)
 	switch {
 	case service == serviceEC2:
-		return &apiError{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation. " + words}
+		words = "You are not authorized to perform this operation. " + words
+		if on != "" {
+			// Who may call sts:DecodeAuthorizationMessage reads the rest there; here it says nothing more.
+			words += ". Encoded authorization failure message: " + base64.RawURLEncoding.EncodeToString([]byte(a.perm+" "+a.resource))
+		}
+		return &apiError{http.StatusForbidden, "UnauthorizedOperation", words}
 	case speaksJSON(service):
 		return &apiError{http.StatusBadRequest, "AccessDeniedException", words}
 	}
