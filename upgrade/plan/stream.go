@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,65 +182,106 @@ func (s *stream) skip() error {
 		return err
 	}
 	s.open = s.open[:0]
-	scalar, inString, escaped := false, false, false
+	var v passing
 	for {
 		chunk, err := s.chunk()
 		if err != nil {
-			if scalar && len(s.open) == 0 && errors.Is(err, io.EOF) {
+			if v.scalar && len(s.open) == 0 && errors.Is(err, io.EOF) {
 				return nil
 			}
 			return s.broken(err)
 		}
-		for i, b := range chunk {
-			if inString {
-				switch {
-				case escaped:
-					escaped = false
-				case b == '\\':
-					escaped = true
-				case b == '"':
-					inString = false
-					if len(s.open) == 0 {
-						return s.take(chunk[:i+1])
-					}
-				}
-				continue
-			}
-			switch b {
-			case '"':
-				if scalar {
-					return invalid("a value of the %s is broken off by a string", s.what)
-				}
-				inString = true
-			case '{', '[':
-				if scalar {
-					return invalid("a value of the %s is broken off by %q", s.what, b)
-				}
-				if s.open = append(s.open, b); len(s.open) > maxDepth {
-					return invalid("the %s nests deeper than %d levels", s.what, maxDepth)
-				}
-			case '}', ']':
-				if len(s.open) == 0 {
-					return s.takeScalar(chunk[:i], scalar, b)
-				}
-				if last := s.open[len(s.open)-1]; b != last+2 { // in ASCII a closing bracket is two after its opening one
-					return invalid("%q closes %q in the %s", b, last, s.what)
-				}
-				if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
-					return s.take(chunk[:i+1])
-				}
-			case ',', ':', ' ', '\t', '\r', '\n':
-				if len(s.open) == 0 {
-					return s.takeScalar(chunk[:i], scalar, b)
-				}
-			default:
-				scalar = scalar || len(s.open) == 0
-			}
+		n, done, err := s.pass(chunk, &v)
+		if err != nil {
+			return err
 		}
-		if err := s.take(chunk); err != nil {
+		if err := s.take(chunk[:n]); err != nil || done {
 			return err
 		}
 	}
+}
+
+// passing is how far one value was passed over.
+type passing struct {
+	scalar  bool // it is a number, true, false or null
+	text    bool // inside of a string
+	escaped bool // behind a backslash in it
+}
+
+// pass passes over what of the value is in the chunk: n bytes. It looks at brackets and strings alone.
+func (s *stream) pass(chunk []byte, v *passing) (n int, done bool, err error) {
+	for i := 0; i < len(chunk); {
+		if v.text {
+			if i = v.string(chunk, i); !v.text && len(s.open) == 0 {
+				return i, true, nil
+			}
+			continue
+		}
+		switch b := chunk[i]; b {
+		case '"':
+			if v.scalar {
+				return 0, false, invalid("a value of the %s is broken off by a string", s.what)
+			}
+			v.text = true
+		case '{', '[':
+			if v.scalar {
+				return 0, false, invalid("a value of the %s is broken off by %q", s.what, b)
+			}
+			if s.open = append(s.open, b); len(s.open) > maxDepth {
+				return 0, false, invalid("the %s nests deeper than %d levels", s.what, maxDepth)
+			}
+		case '}', ']':
+			if len(s.open) == 0 {
+				return s.scalarEnds(i, v, b)
+			}
+			if last := s.open[len(s.open)-1]; b != last+2 { // in ASCII a closing bracket is two after its opening one
+				return 0, false, invalid("%q closes %q in the %s", b, last, s.what)
+			}
+			if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
+				return i + 1, true, nil
+			}
+		case ',', ':', ' ', '\t', '\r', '\n':
+			if len(s.open) == 0 {
+				return s.scalarEnds(i, v, b)
+			}
+		default:
+			v.scalar = v.scalar || len(s.open) == 0
+		}
+		i++
+	}
+	return len(chunk), false, nil
+}
+
+// string passes over what of a string is in the chunk from i on, and returns where it ends.
+func (v *passing) string(chunk []byte, i int) int {
+	if v.escaped {
+		v.escaped = false
+		return i + 1
+	}
+	end := bytes.IndexByte(chunk[i:], '"')
+	span := chunk[i:]
+	if end >= 0 {
+		span = span[:end]
+	}
+	slashes := len(span)
+	for slashes > 0 && span[slashes-1] == '\\' {
+		slashes--
+	}
+	odd := (len(span)-slashes)%2 == 1
+	if end < 0 {
+		v.escaped = odd
+		return len(chunk)
+	}
+	v.text = odd
+	return i + end + 1
+}
+
+// scalarEnds is the end of a value that is no string, list or object, before the byte next.
+func (s *stream) scalarEnds(i int, v *passing, next byte) (n int, done bool, err error) {
+	if !v.scalar {
+		return 0, false, invalid("a value was expected in the %s, not %q", s.what, next)
+	}
+	return i, true, nil
 }
 
 // chunk returns what is buffered, at least one byte, without taking it.
@@ -257,13 +299,6 @@ func (s *stream) take(part []byte) error {
 	}
 	_, err := s.in.Discard(len(part))
 	return err
-}
-
-func (s *stream) takeScalar(part []byte, scalar bool, next byte) error {
-	if !scalar {
-		return invalid("a value was expected in the %s, not %q", s.what, next)
-	}
-	return s.take(part)
 }
 
 // broken tells JSON that is wrong from a reader that failed.

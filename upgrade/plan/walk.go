@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -211,6 +212,12 @@ func (w *walk) digits() int {
 func (w *walk) text() bool {
 	b := w.b
 	for i := w.i + 1; i < len(b); {
+		for len(b)-i >= 8 && ordinary(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+		}
+		if i >= len(b) {
+			return false
+		}
 		switch c := b[i]; {
 		case c == '"':
 			w.i = i + 1
@@ -237,6 +244,18 @@ func (w *walk) text() bool {
 		}
 	}
 	return false
+}
+
+// ordinary reports whether eight bytes of a string are all such as stand for themselves, whoever writes them:
+// ASCII, no control characters, and none of " \ & < >. It looks at all eight at once; how is explained in
+// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord.
+func ordinary(x uint64) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	control := (x - ones*' ') &^ x
+	quote := (x | ones*0x04) ^ ones*'&' // of " and &, which differ in that bit
+	angle := (x | ones*0x02) ^ ones*'>' // of < and >
+	slash := x ^ ones*'\\'
+	return (x|control|(quote-ones)&^quote|(angle-ones)&^angle|(slash-ones)&^slash)&high == 0
 }
 
 // escape looks at what follows a backslash and returns its length; 0 when that is no escape.

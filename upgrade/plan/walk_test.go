@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -83,5 +84,21 @@ func TestOnly(t *testing.T) {
 	got := Only([]byte(`{ "id": "a\"b", "pass\u0077ord" : {"x":[1, 2]}, "z":null}`), func(name string) bool { return name != "z" })
 	if string(got) != `{"id":"a\"b","password":{"x":[1, 2]}}` {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestOrdinary: each byte, in each of eight places, beside such as nearly set off its neighbours.
+func TestOrdinary(t *testing.T) {
+	for c := range 256 {
+		want := c >= ' ' && c < 0x80 && !strings.ContainsRune("\"\\&<>", rune(c))
+		for _, beside := range []byte{'a', ' ', '#', '!', '?', '=', ']', '[', '%', 0x7f} {
+			for at := range 8 {
+				eight := bytes.Repeat([]byte{beside}, 8)
+				eight[at] = byte(c)
+				if got := ordinary(binary.LittleEndian.Uint64(eight)); got != want {
+					t.Fatalf("%q is ordinary: %v", eight, got)
+				}
+			}
+		}
 	}
 }
