@@ -146,10 +146,10 @@ func create(ctx context.Context, scaling *autoscaling.Client, w *world, name str
 	return err
 }
 
-// TestDenied does what gates must never do, as a role to which somebody has given everything besides: it is
+// TestS10Denied does what gates must never do, as a role to which somebody has given everything besides: it is
 // refused all the same, for deny.json. Without that file each deed would succeed, or the test would prove
 // nothing.
-func TestDenied(t *testing.T) {
+func TestS10Denied(t *testing.T) {
 	t.Parallel()
 	deeds := append(keyDeeds(), templateDeeds()...)
 	deeds = append(deeds, groupDeeds(groupName)...)
