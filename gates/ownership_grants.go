@@ -33,9 +33,9 @@ func (g grantValues) String() string {
 	words := "grant"
 	switch {
 	case g.Name != "" && g.ID != "":
-		words += " " + g.Name + " (" + g.ID + ")"
+		words += " " + g.Name + " (" + shortID(g.ID) + ")"
 	case g.Name+g.ID != "":
-		words += " " + g.Name + g.ID
+		words += " " + g.Name + shortID(g.ID)
 	}
 	if g.Grantee != "" {
 		words += " of " + principal(g.Grantee)

@@ -137,6 +137,7 @@ func TestOwnership(t *testing.T) {
 		{"destroyed", planned(grantChange("aws_kms_grant.asg", plan.Delete)), both, []upgrade.Owned{mine, grant(theirs, "module.kms.aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan destroys a grant that aws-accounts also owns", []string{
 			"the plan would destroy aws_kms_grant.asg, which aws-accounts/staging also owns as module.kms.aws_kms_grant.ecs: it is grant asg-ebs (g1) of AWSServiceRoleForAutoScaling on key k1, and it would be gone for both",
 			"to hand it over, forget it here instead, with removed { from = aws_kms_grant.asg lifecycle { destroy = false } }",
+			"to hand it over, forget aws_kms_grant.asg here instead, with what stands under Repair, and push",
 		}},
 		{"replaced", planned(grantChange("aws_kms_grant.asg", plan.Replace)), both, []upgrade.Owned{grant(theirs, "aws_kms_grant.ecs")}, upgrade.OutcomeFailed, "the plan replaces a grant that aws-accounts also owns", []string{"aws-accounts/staging would be left with one that is gone; let one state own it: first forget it in aws-accounts/staging, with removed { from = aws_kms_grant.ecs"}},
 		{"other_environment", planned(grantChange("aws_kms_grant.asg", plan.Delete)), []upgrade.Reading{reading(ours), reading("ecs-master/production")}, []upgrade.Owned{grant("ecs-master/production", "aws_kms_grant.asg")}, upgrade.OutcomeFailed, "the plan destroys a grant that ecs-master/production also owns", nil},
@@ -168,7 +169,7 @@ func TestOwnership(t *testing.T) {
 			if got.Outcome != test.want || got.Brief != test.brief {
 				t.Errorf("got %s %q %q, want %s %q", got.Outcome, got.Brief, got.Message, test.want, test.brief)
 			}
-			all := strings.Join(append(got.Warnings, got.Message), "\n")
+			all := strings.Join(append(got.Warnings, got.Message, got.Hint), "\n")
 			for _, says := range test.says {
 				if !strings.Contains(all, says) {
 					t.Errorf("%q is not in %s", says, all)
