@@ -61,7 +61,7 @@ func (w *world) mayUse(who identity, key *kmsKey, action string, now time.Time, 
 		if !forResource {
 			counts = g.revoked.IsZero()
 		}
-		if counts && g.grantee == who.Principal && slices.Contains(g.operations, action) && !(forResource && g.excludes(action)) {
+		if counts && g.grantee == who.Principal && slices.Contains(g.operations, action) && (!forResource || !g.excludes(action)) {
 			return true
 		}
 	}
