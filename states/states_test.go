@@ -324,6 +324,7 @@ func TestReadInAfterApply(t *testing.T) {
 	close(h.hold)
 	group.Wait()
 	h.same("owners", h.owners("after"), []string{"ecs/staging aws_kms_grant.g1"})
+	h.same("at once", h.most, 1)
 	if err := h.ReadIn(t.Context(), "nobody/staging", plan.Root{}); err != nil {
 		t.Errorf("a state that is not known: %v", err)
 	}
