@@ -71,7 +71,7 @@ func TestS5WhoElseOwnsIt(t *testing.T) {
 	h.runOnIs("b", first, upgrade.PhaseUnlocked)
 
 	unclear := h.runOnIs("b", h.pushFiles("b needs one less", h.withGrants("b", key, "shared")), upgrade.PhaseBlocked)
-	h.onlyCause(unclear, "ownership", "network", "aws_kms_grant.own", "not known", "upgradegate state refresh network")
+	h.onlyCause(unclear, "ownership", "network", "aws_kms_grant.own", "not known", "make it readable, and run this again")
 	h.cli("state", "list").is(t, exitOK, `STATE +READ +THINGS +ACCOUNT +REGION +PROBLEM\na/staging +20.* UTC +1 +111111111111 +eu-west-2 +-\nb/staging +20.* UTC +2 +111111111111 +eu-west-2 +-\nnetwork +never +0 +- +- +[^\n]+\n`, "")
 	h.cli("state", "refresh", "network").is(t, exitError, "", `upgradegate: network could not be read: .*\n`)
 
@@ -87,7 +87,7 @@ func TestS5WhoElseOwnsIt(t *testing.T) {
 	}
 
 	gone := h.runOnIs("b", h.pushFiles("b needs none", h.withGrants("b", key)), upgrade.PhaseBlocked)
-	h.onlyCause(gone, "ownership", "aws_kms_grant.shared, which a/staging also owns", "terraform state rm")
+	h.onlyCause(gone, "ownership", "aws_kms_grant.shared, which a/staging also owns", "what stands under Repair")
 	h.tells(fmt.Sprint(h.lastOf("ownership", gone.ID).Evidence.Tables), []string{"network", "aws_kms_grant.of_the_network"})
 	if n := h.revoked(); n != 1 {
 		t.Fatalf("%d grants were revoked: a plan that was stopped was applied", n)
