@@ -128,10 +128,10 @@ func (s *scene) gates(day time.Time) string {
 		}
 		b.WriteString("}\n")
 	}
-	write("guard", gates.KindGuard, "staging", "")
 	write("ownership", gates.KindOwner, "staging", "")
-	write("grants-staging", gates.KindGrants, "staging", ", asg: "+s.group("staging"))
+	write("guard", gates.KindGuard, "staging", "")
 	write("grants-production", gates.KindGrants, "production", ", asg: "+s.group("production"))
+	write("grants-staging", gates.KindGrants, "staging", ", asg: "+s.group("staging"))
 	write("launch", gates.KindLaunch, "staging", ", asg: "+s.group("staging")+", healthy_within: 5m, status_checks: true")
 	write("settled", gates.KindSettled, "staging", "")
 	return b.String()

@@ -83,6 +83,9 @@ func handOver(ctx context.Context, p *performance, cluster stack, block string) 
 	if !strings.HasPrefix(block, "removed {") {
 		return nil
 	}
+	if err := p.gitlab.CloseMR(p.project.ID, 1, p.priya.ID); err != nil {
+		return fmt.Errorf("close the first merge request: %w", err)
+	}
 	err := p.request(ctx, gitlabsim.CommitSpec{
 		Branch: "hand-over", Message: "Hand the grant over to aws-accounts", Files: map[string]string{grantFile: block + "\n"},
 	})
