@@ -139,13 +139,15 @@ func readResource(in *stream, each func(element) error) error {
 	if err != nil {
 		return err
 	}
-	parts, ok := partsOf(raw, in.outer)
+	parts, change, ok := nestedParts(raw, in.outer, "change", in.inner)
 	if !ok {
 		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "this is not the JSON of a plan"}
 	}
 	in.outer = parts
+	if change != nil {
+		in.inner = change
+	}
 	e := element{kind: kindResource}
-	var change []part
 	c := &e.change
 	for _, p := range parts {
 		var to *string
@@ -167,11 +169,6 @@ func readResource(in *stream, each func(element) error) error {
 			to = &c.Provider
 		case "action_reason":
 			to = &c.Reason
-		case "change":
-			if change, ok = partsOf(p.value, in.inner); !ok {
-				return invalid("a resource change has no change")
-			}
-			in.inner = change
 		}
 		if to == nil {
 			continue

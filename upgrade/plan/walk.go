@@ -27,33 +27,53 @@ type part struct {
 // partsOf returns the members of a JSON object, which share its memory; ok is false when raw is no object, or
 // no JSON. Into is reused.
 func partsOf(raw []byte, into []part) (parts []part, ok bool) {
+	parts, _, ok = nestedParts(raw, into, "", nil)
+	return parts, ok
+}
+
+// nestedParts is partsOf that takes the object of the name nested to pieces too, in the same pass. Its parts
+// are nil when there is none.
+func nestedParts(raw []byte, into []part, nested string, inner []part) (parts, nestedParts []part, ok bool) {
 	w := walk{b: raw}
-	parts = into[:0]
 	w.space()
 	if !w.take('{') {
-		return nil, false
+		return nil, nil, false
 	}
-	ok = w.members(func(name []byte, namePlain bool) bool {
-		if !namePlain {
+	parts, ok = w.parts(into[:0], func(name []byte) bool {
+		if nested == "" || string(name) != nested || w.i >= len(raw) || raw[w.i] != '{' {
+			return w.value(1)
+		}
+		w.i++
+		var ok bool
+		nestedParts, ok = w.parts(inner[:0], func([]byte) bool { return w.value(2) })
+		return ok
+	})
+	w.space()
+	return parts, nestedParts, ok && w.i == len(raw)
+}
+
+// parts returns the members of an object whose bracket is taken. Value walks over one.
+func (w *walk) parts(parts []part, value func(name []byte) bool) ([]part, bool) {
+	ok := w.members(func(name []byte, namePlain bool) bool {
+		if namePlain {
+			name = name[1 : len(name)-1]
+		} else {
 			var text string
 			if json.Unmarshal(name, &text) != nil {
 				return false
 			}
 			name = []byte(text)
-		} else {
-			name = name[1 : len(name)-1]
 		}
 		w.space()
 		begin := w.i
 		w.plain = true
-		if !w.value(1) {
+		if !value(name) {
 			return false
 		}
-		parts = append(parts, part{name: name, value: raw[begin:w.i], plain: w.plain})
+		parts = append(parts, part{name: name, value: w.b[begin:w.i], plain: w.plain})
 		return true
 	})
-	w.space()
-	return parts, ok && w.i == len(raw)
+	return parts, ok
 }
 
 // isPlain reports whether raw is one JSON value, written as encoding/json would write it.
