@@ -360,8 +360,7 @@ func FuzzOwnership(f *testing.F) {
 		g := bound(t, gates.OwnerSettings{}, gates.Deps{States: &states{readings: []upgrade.Reading{reading(ours)}, now: noon}})
 		err := g.Check(t.Context(), gates.Input{Plan: planned(changes...)}, gates.NewRecorder(noon, nil))
 		if err != nil && !gates.Failed(err) {
-			var ours *upgrade.Error
-			if !errors.As(err, &ours) {
+			if _, ours := errors.AsType[*upgrade.Error](err); !ours {
 				t.Errorf("got %v", err)
 			}
 		}

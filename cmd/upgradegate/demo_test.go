@@ -39,6 +39,9 @@ func TestDemo(t *testing.T) {
 			}
 		}
 		names = append(names, name)
+		if name == "incident" {
+			checkPlays(t, story["plays"])
+		}
 		if !ok {
 			t.Errorf("story %s: %s", name, why)
 		}
@@ -66,5 +69,30 @@ func TestDemo(t *testing.T) {
 	}
 	if spaces, err := filepath.Glob(fmt.Sprintf("/run/netns/vl-p%dx*", got.pid)); err != nil || len(spaces) > 0 {
 		t.Errorf("network namespaces %v are left (%v)", spaces, err)
+	}
+}
+
+// checkPlays demands that each of the four plays tells what happened, what to do, and what came of it on Monday.
+func checkPlays(t *testing.T, raw json.RawMessage) {
+	t.Helper()
+	var plays []struct {
+		Play   int
+		Off    []string
+		Run    int64
+		Report []string
+		Repair string
+		Monday string
+	}
+	if err := json.Unmarshal(raw, &plays); err != nil || len(plays) != 4 {
+		t.Fatalf("plays are %s (%v), want four", raw, err)
+	}
+	for i, play := range plays {
+		last := i == len(plays)-1
+		if play.Play != i+1 || play.Run == 0 || len(play.Report) < 2 || play.Report[0] == "" || play.Report[1] == "" || play.Monday == "" || (play.Repair == "") != last {
+			t.Errorf("play %d is %+v", i+1, play)
+		}
+		if i > 0 && len(play.Off) <= len(plays[i-1].Off) {
+			t.Errorf("play %d has %v switched off, want more than the one before", i+1, play.Off)
+		}
 	}
 }
