@@ -47,16 +47,19 @@ const (
 	stateSecret   = "value-that-only-the-state-knows"
 )
 
-// real is a house whose Terraform is a real one. Its git is still that of the world, whose trees are
+// genuine is a house whose Terraform is a real one. Its git is still that of the world, whose trees are
 // configurations with a backend of that name.
-type real struct {
+type genuine struct {
 	*world
 	*terraform.Terraform
 	backend string
 }
 
-func (r real) WriteBackend(dir, backend string) error { return r.Terraform.WriteBackend(dir, backend) }
-func (r real) InitBackend(ctx context.Context, root plan.Root) error {
+func (r genuine) WriteBackend(dir, backend string) error {
+	return r.Terraform.WriteBackend(dir, backend)
+}
+
+func (r genuine) InitBackend(ctx context.Context, root plan.Root) error {
 	if main := filepath.Join(root.Dir, "main.tf"); strings.Contains(root.Dir, "stacks") {
 		text := "terraform {\n  backend \"" + r.backend + "\" {}\n}\n\nmodule \"grants\" {\n  source = \"./grants\"\n}\n"
 		if err := os.MkdirAll(filepath.Join(root.Dir, "grants"), 0o750); err != nil {
@@ -68,7 +71,8 @@ func (r real) InitBackend(ctx context.Context, root plan.Root) error {
 	}
 	return r.Terraform.InitBackend(ctx, root)
 }
-func (r real) StatePull(ctx context.Context, root plan.Root, w io.Writer) error {
+
+func (r genuine) StatePull(ctx context.Context, root plan.Root, w io.Writer) error {
 	return r.Terraform.StatePull(ctx, root, w)
 }
 
@@ -120,7 +124,7 @@ func testRealStates(t *testing.T, binary string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.tool = real{h.world, tf, "local"}
+	h.tool = genuine{h.world, tf, "local"}
 	h.configure(
 		[]upgrade.Stack{own},
 		states.Foreign{Name: "file", Backend: "local", Config: map[string]string{"path": paths["b"]}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,7 +56,7 @@ func TestS5WhoElseOwnsIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, setup{provider: true, stacks: []string{"a", "b"}})
 	network := h.path("network.tfstate")
-	h.setup.states = fmt.Sprintf("  - {name: network, backend: local, config: {path: %q}}\n", network)
+	h.states = fmt.Sprintf("  - {name: network, backend: local, config: {path: %q}}\n", network)
 	h.gates = h.siteGate() + "  - {name: guard, kind: destroy-guard, environments: [staging], types: [aws_db_instance]}\n"
 	h.writeFile(h.path("bin/terraform"))
 	key, err := h.aws.AddKey("", "eu-west-2", "machine images", "")
@@ -63,9 +64,7 @@ func TestS5WhoElseOwnsIt(t *testing.T) {
 	h.write("network.tfstate", "<html>sign in</html>", 0o600)
 	h.serve()
 	both := h.withGrants("a", key, "shared")
-	for name, text := range h.withGrants("b", key, "shared", "own") {
-		both[name] = text
-	}
+	maps.Copy(both, h.withGrants("b", key, "shared", "own"))
 	first := h.pushFiles("both need it", both)
 	h.runOnIs("a", first, upgrade.PhaseUnlocked)
 	h.runOnIs("b", first, upgrade.PhaseUnlocked)

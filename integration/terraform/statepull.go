@@ -111,7 +111,7 @@ func (t *Terraform) StatePull(ctx context.Context, root plan.Root, w io.Writer) 
 func (w *workplace) pull(ctx context.Context, program string, env map[string]string, to *bounded) error {
 	pulling, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(pulling, program, "state", "pull", "-no-color") //nolint:gosec // the operator names the program
+	cmd := exec.CommandContext(pulling, program, "state", "pull", "-no-color")
 	var stderr tail
 	cmd.Dir, cmd.Stderr = w.root.Dir, &stderr
 	cmd.Env = append(pairs(env), "TF_IN_AUTOMATION=1", "TF_INPUT=0")
