@@ -14,9 +14,11 @@ func Judged(change plan.Change) plan.Change {
 	change.Before, change.After, change.AfterUnknown = nil, nil, nil
 	var names []string
 	switch {
-	case change.Type == "aws_kms_grant":
+	case change.Action == plan.Read || change.Action == plan.NoOp:
+		return change
+	case change.Type == "aws_kms_grant" && change.Action != plan.Update:
 		names = []string{"grant_id", "id", "name", "key_id", "grantee_principal", "operations"}
-	case hasKeyPolicy(change.Type):
+	case hasKeyPolicy(change.Type) && change.Action != plan.Create:
 		names = []string{"arn", "id", "key_id", "policy"}
 	case destroys(change) || change.Action == plan.Forget:
 		change.Before = plan.Only(before, plan.Identifying)

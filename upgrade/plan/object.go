@@ -145,17 +145,17 @@ func Identifying(name string) bool {
 // textsOf returns the identifying attributes of an object that are text or numbers, without what is
 // hidden because it is sensitive.
 func textsOf(raw json.RawMessage) map[string]string {
-	var all fields
-	if len(raw) == 0 || json.Unmarshal(raw, &all) != nil {
+	parts, ok := partsOf(raw, nil)
+	if !ok {
 		return nil
 	}
 	texts := map[string]string{}
-	for name, value := range all {
-		if !Identifying(name) {
+	for _, p := range parts {
+		if !Identifying(string(p.name)) {
 			continue
 		}
-		if text := textOf(value); text != "" && text != hidden {
-			texts[name] = text
+		if text := textOf(p.value); text != "" && text != hidden {
+			texts[string(p.name)] = text
 		}
 	}
 	return texts
@@ -169,11 +169,8 @@ func textOf(raw json.RawMessage) string {
 	}
 	switch b := raw[0]; {
 	case b == '"':
-		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return ""
-		}
-		return s
+		text, _ := unquoted(raw)
+		return text
 	case b == '-' || b >= '0' && b <= '9':
 		return string(raw)
 	}

@@ -103,7 +103,7 @@ func marked(marks json.RawMessage) bool {
 	case "", "null", "false", "{}", "[]":
 		return false
 	}
-	if !bytes.Contains(marks, []byte("true")) && isPlain(marks) {
+	if !bytes.Contains(marks, []byte("true")) { // JSON has no other way to write it
 		return false
 	}
 	m, err := generic(marks)

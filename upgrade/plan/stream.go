@@ -24,9 +24,6 @@ type stream struct {
 	held []byte // the value that is being kept
 	keep bool
 	open []byte // brackets that are open in the value that is being passed over
-
-	outer, inner []part            // of the resource change that is being read, to be used again
-	words        map[string]string // texts that come again and again, once each
 }
 
 func newStream(what string, r io.Reader) *stream {
@@ -140,28 +137,6 @@ func (s *stream) raw() ([]byte, error) {
 	err := s.skip()
 	s.keep = false
 	return s.held, err
-}
-
-// maxWords is how many texts are remembered: types and providers are a few dozen.
-const maxWords = 10_000
-
-// text returns the text of a JSON string, or "" for null. Few says that it is likely to come again.
-func (s *stream) text(raw []byte, few bool) (text string, ok bool) {
-	if string(raw) == "null" {
-		return "", true
-	}
-	if few {
-		if text, ok := s.words[string(raw)]; ok {
-			return text, true
-		}
-	}
-	if text, ok = unquoted(raw); ok && few && len(s.words) < maxWords {
-		if s.words == nil {
-			s.words = map[string]string{}
-		}
-		s.words[string(raw)] = text
-	}
-	return text, ok
 }
 
 // decode takes the next value.

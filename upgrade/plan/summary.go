@@ -24,39 +24,17 @@ func Summarize(r io.Reader) (Summary, error) {
 }
 
 // SummarizeKeeping is Summarize with what keep returns in the place of each change, so that of a large plan
-// only the values are held that somebody will look at. The digest is that of the whole plan.
+// only the values are held that somebody will look at. The digest is that of the whole plan. Keep may be
+// called by several goroutines at once, and what it gets is good until it returns.
 func SummarizeKeeping(r io.Reader, keep func(Change) Change) (Summary, error) {
-	var s Summary
-	var lines [][sha256.Size]byte
-	var buf []byte
-	header, err := scan(r, func(e element) error {
-		if !e.real() {
-			return nil
-		}
-		var err error
-		if buf, err = e.line(buf[:0]); err != nil {
-			return err
-		}
-		lines = append(lines, sha256.Sum256(buf))
-		switch e.kind {
-		case kindResource:
-			if c := e.change; c.Action == NoOp && c.PreviousAddress != "" {
-				s.Moves = append(s.Moves, Move{From: c.PreviousAddress, To: c.Address})
-			} else if c.Action != NoOp {
-				s.Changes = append(s.Changes, keep(e.change.redacted(e.sensitive)).owned())
-			}
-		case kindOutput:
-			s.Outputs = append(s.Outputs, e.output.redacted(e.sensitive).owned())
-		case kindInvocation:
-		}
-		return nil
-	})
-	if err != nil {
+	z := newSummarizer(keep)
+	header, err := scan(r, z.resource, z.other)
+	if err = z.end(err); err != nil {
 		return Summary{}, err
 	}
-	s.Header = header
-	s.Digest = digest(lines)
-	return s, nil
+	z.s.Header = header
+	z.s.Digest = digest(z.lines)
+	return z.s, nil
 }
 
 // Empty reports whether applying the plan would change nothing, not even the state: no resource, no
