@@ -134,15 +134,15 @@ func TestGuardShows(t *testing.T) {
 	renamed.PreviousAddress = "aws_lb.old"
 	p.Changes, p.Moves = append(p.Changes, renamed), []plan.Move{{From: "aws_x.a", To: "aws_x.b"}}
 	got := judge(t, gates.GuardSettings{}, gates.Input{Plan: p})
-	shown := ""
+	var shown strings.Builder
 	for _, table := range got.Evidence.Tables {
-		shown += fmt.Sprintln(table.Title, table.Rows)
+		shown.WriteString(fmt.Sprintln(table.Title, table.Rows))
 	}
 	want := "Destroyed or replaced, not under guard [[aws_instance.web destroyed ]]\n" +
 		"Forgotten, not destroyed [[aws_kms_grant.a ]]\n" +
 		"Moved [[aws_lb.old aws_lb.new updated in place] [aws_x.a aws_x.b nothing else]]\n"
-	if got.Outcome != upgrade.OutcomePassed || shown != want {
-		t.Errorf("got %s and\n%s", got.Outcome, shown)
+	if got.Outcome != upgrade.OutcomePassed || shown.String() != want {
+		t.Errorf("got %s and\n%s", got.Outcome, shown.String())
 	}
 	gate := gates.Gate{}
 	for _, broken := range []gates.GuardSettings{{Refuse: []string{"aws_["}}, {Allow: []gates.Allowance{{Match: "aws_["}}}} {

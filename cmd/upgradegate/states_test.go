@@ -16,18 +16,19 @@ import (
 // AWS gives who asks for it again the one that is there.
 func (h *house) withGrants(stack, key string, names ...string) map[string]string {
 	h.Helper()
-	main := "terraform {\n  required_version = \">= 1.5\"\n  required_providers {\n    " + providerBlock + "\n  }\n  backend \"local\" {}\n}\n\nprovider \"aws\" {\n  region = \"eu-west-2\"\n}\n"
+	var main strings.Builder
+	main.WriteString("terraform {\n  required_version = \">= 1.5\"\n  required_providers {\n    " + providerBlock + "\n  }\n  backend \"local\" {}\n}\n\nprovider \"aws\" {\n  region = \"eu-west-2\"\n}\n")
 	for _, name := range names {
-		main += fmt.Sprintf(`
+		main.WriteString(fmt.Sprintf(`
 resource "aws_kms_grant" %q {
   name              = %q
   key_id            = %q
   grantee_principal = %q
   operations        = ["Decrypt", "CreateGrant"]
 }
-`, name, name, key, gateRole)
+`, name, name, key, gateRole))
 	}
-	return map[string]string{filepath.Join(stack, "main.tf"): main, filepath.Join(stack, ".terraform.lock.hcl"): h.lockFile(main)}
+	return map[string]string{filepath.Join(stack, "main.tf"): main.String(), filepath.Join(stack, ".terraform.lock.hcl"): h.lockFile(main.String())}
 }
 
 // revoked returns how many grants were revoked.
