@@ -22,7 +22,7 @@ type knowledge struct {
 }
 
 // look finds the states that could hold one of the objects, and has those read anew whose reading is not
-// of the last minutes.
+// of the last minutes, or could not be taken when it was last tried: an apply may have made it an old one.
 func (o owner) look(ctx context.Context, in Input, objects []plan.Object) (*knowledge, error) {
 	k := &knowledge{own: upgrade.StateOf(in.Run.Stack, in.Run.Environment), objects: objects}
 	if err := o.read(ctx, k, in); err != nil {
@@ -30,7 +30,7 @@ func (o owner) look(ctx context.Context, in Input, objects []plan.Object) (*know
 	}
 	var again []upgrade.StateName
 	for _, r := range k.readings {
-		if k.holds[r.State] && o.clock.Now().Sub(r.ReadAt) > readAgainAfter {
+		if k.holds[r.State] && (r.Problem != "" || o.clock.Now().Sub(r.ReadAt) > readAgainAfter) {
 			again = append(again, r.State)
 		}
 	}

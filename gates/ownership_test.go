@@ -187,6 +187,8 @@ func TestOwnershipReadings(t *testing.T) {
 		return r
 	}
 	never := upgrade.Reading{State: "network"}
+	failed := aged(theirs, time.Minute)
+	failed.Problem = "access denied"
 	elsewhere := aged("network", 100*time.Hour)
 	elsewhere.Account = "999999999999"
 	tests := []struct {
@@ -199,6 +201,7 @@ func TestOwnershipReadings(t *testing.T) {
 	}{
 		{"fresh", []upgrade.Reading{aged(ours, time.Minute), aged(theirs, 5*time.Minute)}, nil, upgrade.OutcomePassed, "[]", ""},
 		{"read_anew", []upgrade.Reading{aged(ours, time.Minute), aged(theirs, 5*time.Minute+time.Second)}, nil, upgrade.OutcomePassed, "[aws-accounts/staging]", ""},
+		{"failed_a_moment_ago", []upgrade.Reading{failed}, nil, upgrade.OutcomePassed, "[aws-accounts/staging]", ""},
 		{"failed_but_young", []upgrade.Reading{aged(theirs, 59*time.Minute)}, map[upgrade.StateName]string{theirs: "access denied"}, upgrade.OutcomePassed, "[aws-accounts/staging]", ""},
 		{"failed_and_old", []upgrade.Reading{aged(theirs, 3*time.Hour)}, map[upgrade.StateName]string{theirs: "access denied"}, upgrade.OutcomeUnknown, "[aws-accounts/staging]", "whether aws-accounts/staging also owns aws_kms_grant.asg is not known: its last reading is 3 h old, limit 1 h: access denied; make it readable, and run this again"},
 		{"never_read", []upgrade.Reading{never, aged(theirs, time.Minute)}, map[upgrade.StateName]string{"network": "no such bucket"}, upgrade.OutcomeUnknown, "[network]", "it was never read: no such bucket"},
