@@ -136,7 +136,7 @@ func TestGuardShows(t *testing.T) {
 	got := judge(t, gates.GuardSettings{}, gates.Input{Plan: p})
 	var shown strings.Builder
 	for _, table := range got.Evidence.Tables {
-		shown.WriteString(fmt.Sprintln(table.Title, table.Rows))
+		fmt.Fprintln(&shown, table.Title, table.Rows)
 	}
 	want := "Destroyed or replaced, not under guard [[aws_instance.web destroyed ]]\n" +
 		"Forgotten, not destroyed [[aws_kms_grant.a ]]\n" +

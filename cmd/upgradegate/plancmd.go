@@ -122,7 +122,7 @@ func openPlan(name string) (in io.ReadCloser, size int64, err error) {
 	if name == "-" {
 		return os.Stdin, 0, nil
 	}
-	file, err := os.Open(name)
+	file, err := os.Open(name) //nolint:gosec // named by who runs it, as themselves
 	if err != nil {
 		return nil, 0, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s cannot be read", name), Hint: "write it with `terraform show -json PLANFILE`", Cause: err}
 	}
@@ -133,7 +133,7 @@ func openPlan(name string) (in io.ReadCloser, size int64, err error) {
 }
 
 func writeJUnit(name string, r plancheck.Report) error {
-	file, err := os.Create(name)
+	file, err := os.Create(name) //nolint:gosec // named by who runs it, as themselves
 	if err != nil {
 		return fmt.Errorf("write the JUnit report: %w", err)
 	}
@@ -200,7 +200,7 @@ func (f planFlags) configured() ([]plancheck.Asked, error) {
 			return madeUp(name), true
 		},
 		ReadFile: func(name string) ([]byte, error) {
-			data, err := os.ReadFile(name)
+			data, err := os.ReadFile(name) //nolint:gosec // named by who runs it, as themselves
 			if err != nil && name != f.config {
 				return []byte(madeUp(name)), nil
 			}

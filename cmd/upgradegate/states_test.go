@@ -19,14 +19,14 @@ func (h *house) withGrants(stack, key string, names ...string) map[string]string
 	var main strings.Builder
 	main.WriteString("terraform {\n  required_version = \">= 1.5\"\n  required_providers {\n    " + providerBlock + "\n  }\n  backend \"local\" {}\n}\n\nprovider \"aws\" {\n  region = \"eu-west-2\"\n}\n")
 	for _, name := range names {
-		main.WriteString(fmt.Sprintf(`
+		fmt.Fprintf(&main, `
 resource "aws_kms_grant" %q {
   name              = %q
   key_id            = %q
   grantee_principal = %q
   operations        = ["Decrypt", "CreateGrant"]
 }
-`, name, name, key, gateRole))
+`, name, name, key, gateRole)
 	}
 	return map[string]string{filepath.Join(stack, "main.tf"): main.String(), filepath.Join(stack, ".terraform.lock.hcl"): h.lockFile(main.String())}
 }

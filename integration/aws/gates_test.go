@@ -161,8 +161,8 @@ func TestGatesSeeTheIncident(t *testing.T) {
 // TestGateOfWholeNodes asks for all that a node of a cluster should be, in each zone and in the real group.
 func TestGateOfWholeNodes(t *testing.T) {
 	whole := gates.LaunchSettings{StatusChecks: true, Cluster: "moodle", SSM: true, Console: "node-ready", HealthyWithin: 8 * time.Minute}
-	each, real := whole, whole
-	each.EachZone, real.Method = true, gates.MethodScaleOut
+	each, oneMore := whole, whole
+	each.EachZone, oneMore.Method = true, gates.MethodScaleOut
 	for _, test := range []struct {
 		name     string
 		settings gates.LaunchSettings
@@ -172,11 +172,11 @@ func TestGateOfWholeNodes(t *testing.T) {
 	}{
 		{"whole", whole, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
 		{"each_zone", each, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
-		{"scale_out", real, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
+		{"scale_out", oneMore, awssim.Spoil{}, upgrade.OutcomePassed, "was healthy after"},
 		{"no_cluster", whole, awssim.Spoil{NoCluster: true}, upgrade.OutcomeFailed, "it registers in ECS cluster moodle"},
 		{"no_agent", each, awssim.Spoil{NoAgent: true}, upgrade.OutcomeFailed, "its agent is connected to ECS cluster moodle"},
 		{"no_ping", whole, awssim.Spoil{NoPing: true}, upgrade.OutcomeFailed, "it answers AWS Systems Manager"},
-		{"no_console", real, awssim.Spoil{NoConsole: true}, upgrade.OutcomeFailed, `its console says "node-ready"`},
+		{"no_console", oneMore, awssim.Spoil{NoConsole: true}, upgrade.OutcomeFailed, `its console says "node-ready"`},
 		{"impaired", whole, awssim.Spoil{Impaired: true}, upgrade.OutcomeFailed, `"impaired"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
