@@ -104,7 +104,7 @@ type weighed struct {
 
 func (g guard) weigh(p plan.Summary) weighed {
 	var w weighed
-	now := g.clock.Now()
+	now, known := g.clock.Now(), map[string]bool{}
 	for _, change := range p.Changes {
 		if !destroys(change) {
 			continue
@@ -112,7 +112,7 @@ func (g guard) weigh(p plan.Summary) weighed {
 		switch at := slices.IndexFunc(g.Allow, func(a Allowance) bool { return now.Before(a.Until) && matches(a.Match, change) }); {
 		case slices.ContainsFunc(g.Refuse, func(glob string) bool { return matches(glob, change) }):
 			w.refused = append(w.refused, change)
-		case !g.guards(change):
+		case !g.guards(change, known):
 			w.free = append(w.free, change)
 		case at >= 0:
 			w.allowed, w.by = append(w.allowed, change), append(w.by, g.Allow[at])
@@ -154,12 +154,18 @@ func (g guard) check(_ context.Context, in Input, rec *Recorder) error {
 }
 
 // guards reports whether a resource is under guard. Forgetting is not destroying: the resource lives on,
-// and whether somebody else owns it is another gate's question.
-func (g guard) guards(change plan.Change) bool {
-	return slices.ContainsFunc(g.types, func(glob string) bool {
-		ok, err := path.Match(glob, change.Type)
-		return ok && err == nil
-	}) || slices.ContainsFunc(g.Addresses, func(glob string) bool { return matchesAddress(glob, change) })
+// and whether somebody else owns it is another gate's question. Types are looked up in known first, which
+// it fills: plans have many resources of few types.
+func (g guard) guards(change plan.Change, known map[string]bool) bool {
+	under, ok := known[change.Type]
+	if !ok {
+		under = slices.ContainsFunc(g.types, func(glob string) bool {
+			ok, err := path.Match(glob, change.Type)
+			return ok && err == nil
+		})
+		known[change.Type] = under
+	}
+	return under || slices.ContainsFunc(g.Addresses, func(glob string) bool { return matchesAddress(glob, change) })
 }
 
 // matches reports whether a glob over types or addresses means the resource.

@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/sha256"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -13,9 +14,10 @@ const batchSize = 256 << 10
 // summarizer makes a summary of elements. Reading a large plan and taking its changes to pieces go on side
 // by side; the order is kept.
 type summarizer struct {
-	s     Summary
-	lines [][sha256.Size]byte
-	keep  func(Change) Change
+	s      Summary
+	pieces [][]Change // of the summary's, put together at the end: a list that grows is copied again and again
+	lines  [][sha256.Size]byte
+	keep   func(Change) Change
 
 	own     *parser
 	now     *batch      // that is being filled
@@ -86,22 +88,16 @@ func (z *summarizer) collect() error {
 
 // add takes over what came of a batch, and uses its memory again.
 func (z *summarizer) add(b *batch) {
-	z.s.Changes = append(z.s.Changes, b.changes...)
+	z.pieces = append(z.pieces, b.changes)
 	z.s.Moves = append(z.s.Moves, b.moves...)
 	z.lines = append(z.lines, b.lines...)
 	if z.failed == nil {
 		z.failed = b.err
 	}
-	*b = batch{raw: b.raw[:0], ends: b.ends[:0], changes: clean(b.changes), moves: b.moves[:0], lines: b.lines[:0]}
+	*b = batch{raw: b.raw[:0], ends: b.ends[:0], changes: make([]Change, 0, len(b.changes)+len(b.changes)/8), moves: b.moves[:0], lines: b.lines[:0]}
 	if len(z.now.raw) == 0 {
 		z.now = b
 	}
-}
-
-// clean empties a list so that it holds on to nothing.
-func clean(changes []Change) []Change {
-	clear(changes)
-	return changes[:0]
 }
 
 // end takes over what is left. It returns the first error in the order of the plan: err is that of reading
@@ -121,6 +117,7 @@ func (z *summarizer) end(err error) error {
 	if z.failed != nil {
 		return z.failed
 	}
+	z.s.Changes = slices.Concat(z.pieces...)
 	return err
 }
 

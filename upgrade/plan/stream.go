@@ -2,11 +2,12 @@ package plan
 
 import (
 	"bufio"
-	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -233,22 +234,34 @@ func (v *passing) string(chunk []byte, i int) int {
 		v.escaped = false
 		return i + 1
 	}
-	end := bytes.IndexByte(chunk[i:], '"')
-	span := chunk[i:]
-	if end >= 0 {
-		span = span[:end]
+	for i < len(chunk) {
+		if len(chunk)-i >= 8 {
+			marks := quotes(binary.LittleEndian.Uint64(chunk[i:]))
+			if marks == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(marks) / 8
+		}
+		switch chunk[i] {
+		case '"':
+			v.text = false
+			return i + 1
+		case '\\':
+			if i++; i == len(chunk) {
+				v.escaped = true
+			}
+		}
+		i++
 	}
-	slashes := len(span)
-	for slashes > 0 && span[slashes-1] == '\\' {
-		slashes--
-	}
-	odd := (len(span)-slashes)%2 == 1
-	if end < 0 {
-		v.escaped = odd
-		return len(chunk)
-	}
-	v.text = odd
-	return i + end + 1
+	return min(i, len(chunk))
+}
+
+// quotes marks the first of eight bytes that is a quote or a backslash, by its highest bit; 0: none is. Bytes
+// behind it may be marked without being one.
+func quotes(x uint64) uint64 {
+	quote, slash := x^ones*'"', x^ones*'\\'
+	return ((quote-ones)&^quote | (slash-ones)&^slash) & high
 }
 
 // scalarEnds is the end of a value that is no string, list or object, before the byte next.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -232,11 +233,13 @@ func (w *walk) digits() int {
 func (w *walk) text() bool {
 	b := w.b
 	for i := w.i + 1; i < len(b); {
-		for len(b)-i >= 8 && ordinary(binary.LittleEndian.Uint64(b[i:])) {
-			i += 8
-		}
-		if i >= len(b) {
-			return false
+		if len(b)-i >= 8 {
+			marks := special(binary.LittleEndian.Uint64(b[i:]))
+			if marks == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(marks) / 8
 		}
 		switch c := b[i]; {
 		case c == '"':
@@ -266,16 +269,22 @@ func (w *walk) text() bool {
 	return false
 }
 
-// ordinary reports whether eight bytes of a string are all such as stand for themselves, whoever writes them:
-// ASCII, no control characters, and none of " \ & < >. It looks at all eight at once; how is explained in
+// The lowest and the highest bit of each of eight bytes.
+const (
+	ones = 0x0101010101010101
+	high = 0x8080808080808080
+)
+
+// special marks the first of eight bytes of a string that does not stand for itself, whoever writes it, by
+// its highest bit: whatever is not ASCII, control characters, and " \ & < >. 0: there is none. Bytes
+// behind it may be marked without being one. It looks at all eight at once; how is explained in
 // https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord.
-func ordinary(x uint64) bool {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
+func special(x uint64) uint64 {
 	control := (x - ones*' ') &^ x
 	quote := (x | ones*0x04) ^ ones*'&' // of " and &, which differ in that bit
 	angle := (x | ones*0x02) ^ ones*'>' // of < and >
 	slash := x ^ ones*'\\'
-	return (x|control|(quote-ones)&^quote|(angle-ones)&^angle|(slash-ones)&^slash)&high == 0
+	return (x | control | (quote-ones)&^quote | (angle-ones)&^angle | (slash-ones)&^slash) & high
 }
 
 // escape looks at what follows a backslash and returns its length; 0 when that is no escape.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"strings"
 	"testing"
 )
@@ -87,16 +88,23 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// TestOrdinary: each byte, in each of eight places, beside such as nearly set off its neighbours.
-func TestOrdinary(t *testing.T) {
+// TestEightAtOnce: each byte, in each of eight places, beside such as nearly set off their neighbours.
+func TestEightAtOnce(t *testing.T) {
 	for c := range 256 {
-		want := c >= ' ' && c < 0x80 && !strings.ContainsRune("\"\\&<>", rune(c))
+		isSpecial := c < ' ' || c >= 0x80 || strings.ContainsRune("\"\\&<>", rune(c))
+		isQuote := c == '"' || c == '\\'
 		for _, beside := range []byte{'a', ' ', '#', '!', '?', '=', ']', '[', '%', 0x7f} {
 			for at := range 8 {
 				eight := bytes.Repeat([]byte{beside}, 8)
 				eight[at] = byte(c)
-				if got := ordinary(binary.LittleEndian.Uint64(eight)); got != want {
-					t.Fatalf("%q is ordinary: %v", eight, got)
+				x := binary.LittleEndian.Uint64(eight)
+				for _, one := range []struct {
+					marks uint64
+					want  bool
+				}{{special(x), isSpecial}, {quotes(x), isQuote}} {
+					if (one.marks != 0) != one.want || one.want && bits.TrailingZeros64(one.marks)/8 != at {
+						t.Fatalf("of %q %016x is marked, want byte %d: %v", eight, one.marks, at, one.want)
+					}
 				}
 			}
 		}
