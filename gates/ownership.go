@@ -124,9 +124,6 @@ func takenAway(p plan.Summary) taken {
 		}
 	}
 	slices.SortStableFunc(t.changes, func(a, b plan.Change) int { return cmp.Compare(forgets(a), forgets(b)) })
-	for _, change := range t.changes {
-		t.objects = append(t.objects, plan.ObjectOf(change))
-	}
 	return t
 }
 
@@ -150,6 +147,9 @@ func (o owner) whoElse(ctx context.Context, in Input, t taken, rec *Recorder) (a
 			Code: upgrade.CodeInvalid, Msg: "no Terraform state is known here, so whether another one owns what the plan takes away is not known",
 			Hint: "name the folder of the states with --states",
 		}
+	}
+	for _, change := range t.changes {
+		t.objects = append(t.objects, plan.ObjectOf(change))
 	}
 	known, err := o.look(ctx, in, t.objects)
 	if err != nil {

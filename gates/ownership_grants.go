@@ -70,6 +70,9 @@ func grantRaces(p plan.Summary, rec *Recorder) []objection {
 	var list []objection
 	var rows [][]string
 	made := map[string][]plan.Change{} // by name, which must be equal
+	if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Type == "aws_kms_grant" && destroys(c) }) {
+		return nil
+	}
 	for _, change := range p.Changes {
 		if change.Type == "aws_kms_grant" && change.Mode != "data" && (change.Action == plan.Create || change.Action == plan.Replace) {
 			name := grantOf(change.After).Name

@@ -145,7 +145,7 @@ func Identifying(name string) bool {
 // textsOf returns the identifying attributes of an object that are text or numbers, without what is
 // hidden because it is sensitive.
 func textsOf(raw json.RawMessage) map[string]string {
-	parts, ok := partsOf(raw, nil)
+	parts, ok := partsOf(raw, make([]part, 0, 8))
 	if !ok {
 		return nil
 	}

@@ -320,11 +320,11 @@ func (w *walk) escape(rest []byte) int {
 // Only returns an object with just the members that keep wants, in its own memory; null for what is no
 // object.
 func Only(raw json.RawMessage, keep func(name string) bool) json.RawMessage {
-	parts, ok := partsOf(raw, nil)
+	parts, ok := partsOf(raw, make([]part, 0, 32))
 	if !ok {
 		return json.RawMessage("null")
 	}
-	some := []byte{'{'}
+	some := append(make([]byte, 0, min(len(raw)+2, 512)), '{')
 	for _, p := range parts {
 		if !keep(string(p.name)) {
 			continue
