@@ -54,8 +54,22 @@ type Input struct {
 	// each gate's own there, by name and environment, and hands it its memo.
 	Befores []upgrade.Result
 	Memo    string // what the gate's own Before kept, see Befores; "": nothing
+	// Intend writes down, before it is done, what a gate is about to make outside, so that it can be seen even
+	// if nobody lives to tell (S4). What cannot be written down is not done. nil: nobody keeps it.
+	Intend func(ctx context.Context, what string) error
 	// Replan makes a new plan of what was applied, without applying it; nil where there is none to make.
 	Replan func(ctx context.Context) (plan.Summary, error)
+}
+
+// intend writes down what is about to be made.
+func (in Input) intend(ctx context.Context, format string, args ...any) error {
+	if in.Intend == nil {
+		return nil
+	}
+	if err := in.Intend(ctx, fmt.Sprintf("%s: ", in.Gate)+fmt.Sprintf(format, args...)); err != nil {
+		return fmt.Errorf("write down what is about to be made: %w", err)
+	}
+	return nil
 }
 
 // Before looks at what there is before an apply changes it. The memo is kept with the run and comes

@@ -34,6 +34,9 @@ func (w *watch) scaleOut(ctx context.Context, in Input) (took time.Duration, err
 			w.template = templates[0]
 		}
 	}
+	if err := in.intend(ctx, "one instance more is about to be asked of %s; it is to be gone by %s", w.name, tags[TagExpires]); err != nil {
+		return 0, err
+	}
 	w.begin()
 	defer func() { err = errors.Join(err, w.cleanUp(ctx, "the one instance more of "+w.name, w.takeBack)) }()
 	if err := w.aws.AddOne(ctx, w.name, tags); err != nil {

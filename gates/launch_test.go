@@ -87,6 +87,26 @@ func TestS4Tagged(t *testing.T) {
 	}
 }
 
+// TestS4Intended: what is about to be made is written down first, and not made when that cannot be (S4).
+func TestS4Intended(t *testing.T) {
+	for _, method := range []gates.LaunchMethod{gates.MethodTrial, gates.MethodScaleOut} {
+		t.Run(string(method), func(t *testing.T) {
+			var written []string
+			kept := gates.Input{Intend: func(_ context.Context, what string) error { written = append(written, what); return nil }}
+			if got, _ := launchAs(t, gates.LaunchSettings{Method: method}, nil, kept, func(*fakeCloud) {}); got.Outcome != upgrade.OutcomePassed || len(written) != 1 {
+				t.Errorf("got %s %q, written down: %q", got.Outcome, got.Message, written)
+			}
+			lost := gates.Input{Intend: func(context.Context, string) error {
+				return &upgrade.Error{Code: upgrade.CodeStale, Msg: "another worker has the run"}
+			}}
+			got, aws := launchAs(t, gates.LaunchSettings{Method: method}, nil, lost, func(*fakeCloud) {})
+			if got.Outcome != upgrade.OutcomeUnknown || aws.started != 0 || len(aws.added) != 0 {
+				t.Errorf("got %s, %d groups and %v more although it could not be written down", got.Outcome, aws.started, aws.added)
+			}
+		})
+	}
+}
+
 // TestS4LeftBehindIsTold: what could not be removed is a warning, and never turns a result around (S4).
 func TestS4LeftBehindIsTold(t *testing.T) {
 	got, _ := launch(t, func(f *fakeCloud) { f.stuck = true })

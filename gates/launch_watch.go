@@ -48,6 +48,9 @@ func (w *watch) trial(ctx context.Context, in Input, like cloud.Group) (took tim
 	trial := cloud.Trial{Name: w.name, Like: like, Tags: w.tags(in), HookWait: min(max(w.HealthyWithin, 30*time.Second), 2*time.Hour)}
 	w.fact("Test group", "%s", trial.Name)
 	w.template = launched(like)[0]
+	if err := in.intend(ctx, "the test group %s is about to be made; it is to be gone by %s", w.name, trial.Tags[TagExpires]); err != nil {
+		return 0, err
+	}
 	w.begin()
 	defer func() { err = errors.Join(err, w.cleanUp(ctx, "the test group "+w.name, w.end)) }()
 	if err := w.aws.StartTrial(ctx, trial); err != nil {

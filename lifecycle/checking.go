@@ -82,11 +82,19 @@ func (l *Lifecycle) ask(ctx context.Context, w *engine.Work, run *upgrade.Run, a
 	watching.Go(func() { l.watchAsked(asking, w, id, cancel) })
 	defer func() { cancel(nil); watching.Wait() }()
 	in.Run = *run
+	var mu sync.Mutex // one checkpoint at a time
+	in.Intend = func(ctx context.Context, what string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return w.Commit(ctx, upgrade.Step{Events: []upgrade.Event{l.event(*run, upgrade.EventNote, "", upperFirst(what)+".")}})
+	}
 	var failed error
 	l.runner.Run(asking, asked, in, func(result upgrade.Result) {
 		if asking.Err() != nil && result.Outcome == upgrade.OutcomeUnknown || failed != nil {
 			return // cut off, not answered
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		failed = l.keep(ctx, w, run, result)
 		if failed != nil {
 			cancel(failed)

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,6 +233,29 @@ func TestS3LostApply(t *testing.T) {
 				t.Errorf("the plan %s was applied twice", first.FileDigest)
 			}
 		})
+	}
+}
+
+// TestS4IntentIsInTheJournal: what a gate is about to make stands in the run's journal before it is made (S4).
+func TestS4IntentIsInTheJournal(t *testing.T) {
+	var before []upgrade.Event
+	h := newHouseWith(t, func(h *house) []gates.Gate {
+		return []gates.Gate{{
+			Name: "maker", Stage: upgrade.StageAfter, Environment: "staging", Deadline: time.Minute,
+			Check: func(ctx context.Context, in gates.Input, _ *gates.Recorder) (err error) {
+				if err := in.Intend(ctx, "a group is about to be made"); err != nil {
+					return err
+				}
+				before, err = h.store.Events(ctx, upgrade.EventFilter{Run: in.Run.ID, Limit: 500})
+				return err
+			},
+		}}
+	})
+	h.push("staging", "new")
+	h.pass(6 * time.Minute)
+	h.want(h.run().ID, upgrade.PhaseUnlocked)
+	if !slices.ContainsFunc(before, func(e upgrade.Event) bool { return e.Text == "A group is about to be made." }) {
+		t.Errorf("the journal had %+v", before)
 	}
 }
 
