@@ -49,7 +49,7 @@ type Input struct {
 	Round int
 	Apply int // the run's apply that it is about, from 1; for the stages plan, before and during
 	Early bool
-	Plan  plan.Summary // of the run's last plan; for the stage "plan"
+	Plan  plan.Summary // of the run's last plan: at the stage "plan" to be judged, after it what was applied
 	// Befores are the results of the stage before at the start of what is judged. The runner looks up
 	// each gate's own there, by name and environment, and hands it its memo.
 	Befores []upgrade.Result

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
@@ -162,7 +164,7 @@ func TestSettled(t *testing.T) {
 		{"empty_with_a_digest", replan(nothing, nil), upgrade.OutcomePassed, "a new plan is empty"},
 		{"a_move_alone", replan(planned(), nil), upgrade.OutcomeFailed, "a new plan still changes the state"},
 		{"outputs", replan(outputs, nil), upgrade.OutcomeFailed, "a new plan still changes 2 outputs: output.url, output.key"},
-		{"resources", replan(both, nil), upgrade.OutcomeFailed, "a new plan still changes 2 resources and 1 output: aws_lb.a, aws_lb.b, output.url"},
+		{"resources", replan(both, nil), upgrade.OutcomeFailed, "a new plan still changes 2 resources and 1 output: aws_lb.a (the plan that was applied left it alone), aws_lb.b (the plan that was applied left it alone), output.url"},
 		{"no_plan", nil, upgrade.OutcomeUnknown, "nothing of which a new plan could be made"},
 		{"broken", replan(plan.Summary{}, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "Terraform cannot plan it"}), upgrade.OutcomeUnknown, "Terraform cannot plan it"},
 		{"not_read", replan(plan.Summary{}, nil), upgrade.OutcomeUnknown, "there is no plan"},
@@ -178,6 +180,41 @@ func TestSettled(t *testing.T) {
 	}
 	if got := judge(t, gates.SettledSettings{}, gates.Input{Replan: replan(both, nil)}); got.Brief != "a new plan of staging still changes 2 resources and 1 output" || len(got.Evidence.Tables[0].Rows) != 3 {
 		t.Errorf("got brief %q and %+v", got.Brief, got.Evidence.Tables)
+	}
+}
+
+// What settled tells of a difference: how, and whether it is drift.
+func TestSettledTellsDrift(t *testing.T) {
+	one := func(address, before, after, later string) plan.Change {
+		c := change(address, plan.Update)
+		c.Before, c.After, c.AfterUnknown = []byte(before), []byte(after), []byte(later)
+		return c
+	}
+	again := planned(
+		one("aws_lb.a", `{"name":"x","port":80,"tags":null}`, `{"name":"x","port":443,"tags":{"A":"b"}}`, `{}`),
+		one("aws_lb.b", `{"arn":"old"}`, `{}`, `{"arn":true}`),
+		one("aws_lb.c", `{"text":"`+strings.Repeat("x", 50)+`"}`, `{"text":"y"}`, `{}`),
+		change("aws_lb.d", plan.Create),
+	)
+	again.Drifted = []string{"aws_lb.a", "aws_lb.elsewhere"}
+	in := gates.Input{
+		Plan:   planned(change("aws_lb.b", plan.Update)),
+		Replan: func(context.Context) (plan.Summary, error) { return again, nil },
+	}
+	got := judge(t, gates.SettledSettings{}, in)
+	want := [][]string{
+		{"aws_lb.a", "updated in place", `port 80 → 443, tags null → {"A":"b"}`, "changed by something else since the apply", ""},
+		{"aws_lb.b", "updated in place", `arn "old" → known after the apply`, "the apply was to make it so, and did not", ""},
+		{"aws_lb.c", "updated in place", `text … → "y"`, "the plan that was applied left it alone", ""},
+		{"aws_lb.d", "created", "", "the plan that was applied left it alone", ""},
+	}
+	if diff := cmp.Diff(want, got.Evidence.Tables[0].Rows); diff != "" || !strings.Contains(got.Hint, "so that a second plan is empty") {
+		t.Errorf("hint %q, rows:\n%s", got.Hint, diff)
+	}
+	again = planned(again.Changes[0])
+	again.Drifted = []string{"aws_lb.a"}
+	if got := judge(t, gates.SettledSettings{}, in); !strings.Contains(got.Hint, "what else changes") || !strings.Contains(got.Message, "aws_lb.a (changed by something else") {
+		t.Errorf("got %q, hint %q", got.Message, got.Hint)
 	}
 }
 

@@ -1,8 +1,13 @@
 package gates
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/plan"
@@ -39,20 +44,84 @@ func settled(ctx context.Context, in Input, rec *Recorder) error {
 		rec.Passed("a new plan is empty")
 		return nil
 	}
+	var drifted int
 	rows := make([][]string, 0, len(again.Changes)+len(again.Outputs))
 	var words []string
 	for _, change := range again.Changes {
-		rows = append(rows, []string{change.Address, what(change), why(change)})
-		words = append(words, change.Address)
+		from := origin(change, again, in.Plan)
+		if from == fromOutside {
+			drifted++
+		}
+		rows = append(rows, []string{change.Address, what(change), differences(change), from, why(change)})
+		words = append(words, change.Address+" ("+from+")")
 	}
 	for _, output := range again.Outputs {
-		rows = append(rows, []string{"output." + output.Name, "changed", ""})
+		rows = append(rows, []string{"output." + output.Name, "changed", "", "", ""})
 		words = append(words, "output."+output.Name)
 	}
-	rec.Table("Still to change", []string{"Resource", "What would happen", "Why"}, rows)
-	left := leftover(again)
-	return FailBrief("a new plan of "+string(envOf(in))+" still changes "+left,
+	rec.Table("Still to change", []string{"Resource", "What would happen", "How it differs", "Since when", "Why"}, rows)
+	left, env := leftover(again), string(envOf(in))
+	no := FailBrief("a new plan of "+env+" still changes "+left,
 		"a new plan still changes %s%s", left, prefixed(": ", andMore(words[:min(len(words), listed)], len(words))))
+	switch {
+	case drifted == len(again.Changes) && drifted > 0:
+		return Advise(no, "find out what else changes %s, then run the gates again", env)
+	case len(again.Changes) > drifted:
+		return Advise(no, "change the configuration so that a second plan is empty, and push")
+	}
+	return no
+}
+
+// Where a difference between the configuration and what is there comes from.
+const (
+	fromOutside = "changed by something else since the apply"
+	fromApply   = "the apply was to make it so, and did not"
+	fromNowhere = "the plan that was applied left it alone"
+)
+
+// origin tells drift from what the apply did not reach.
+func origin(change plan.Change, again, applied plan.Summary) string {
+	if slices.Contains(again.Drifted, change.Address) {
+		return fromOutside
+	}
+	if slices.ContainsFunc(applied.Changes, func(c plan.Change) bool { return c.Address == change.Address }) {
+		return fromApply
+	}
+	return fromNowhere
+}
+
+// The bounds of what is shown of a difference: attributes of a resource, and characters of a value.
+const (
+	shownAttributes = 4
+	shownValue      = 40
+)
+
+// differences names the attributes that are not as configured: "from_port 80 → 443, tags …".
+func differences(change plan.Change) string {
+	var before, after, later map[string]json.RawMessage
+	if json.Unmarshal(change.Before, &before) != nil || json.Unmarshal(change.After, &after) != nil || before == nil || after == nil {
+		return "" // made anew or destroyed, or of a form that is not known
+	}
+	_ = json.Unmarshal(change.AfterUnknown, &later) // then nothing is known to be unknown
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		is, want := before[name], after[name]
+		switch {
+		case want == nil && later[name] != nil:
+			words = append(words, name+" "+shown(is)+" → known after the apply")
+		case want != nil && !bytes.Equal(is, want):
+			words = append(words, name+" "+shown(is)+" → "+shown(want))
+		}
+	}
+	return andMore(words[:min(len(words), shownAttributes)], len(words))
+}
+
+// shown returns a value as far as it has room in a line; "…" for one that has not.
+func shown(value json.RawMessage) string {
+	if utf8.RuneCount(value) > shownValue {
+		return "…"
+	}
+	return string(value)
 }
 
 // leftover counts what a plan changes.

@@ -33,6 +33,9 @@ func (l *Lifecycle) checking(ctx context.Context, w *engine.Work, run upgrade.Ru
 		if in.Befores, err = l.atStart(ctx, run); err != nil {
 			return upgrade.Step{}, err
 		}
+		if applied, err := l.plan(run.ID); err == nil { // without it settled tells less
+			in.Plan = applied
+		}
 		err := l.ask(ctx, w, &run, open, in)
 		if errors.Is(err, errAsked) {
 			return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"runtime"
 	"slices"
 	"sync"
@@ -123,6 +124,9 @@ func (z *summarizer) end(err error) error {
 
 // other takes an element that is no resource change.
 func (z *summarizer) other(e element) error {
+	if e.kind == kindDrift {
+		return z.drift(e.raw)
+	}
 	if !e.real() {
 		return nil
 	}
@@ -133,6 +137,21 @@ func (z *summarizer) other(e element) error {
 	z.lines = append(z.lines, sha256.Sum256(line))
 	if e.kind == kindOutput {
 		z.s.Outputs = append(z.s.Outputs, e.output.redacted(e.sensitive).owned())
+	}
+	return nil
+}
+
+// drift keeps the address of a resource that is not as the state had it.
+func (z *summarizer) drift(raw []byte) error {
+	var resource struct {
+		Address string `json:"address"`
+		Mode    string `json:"mode"`
+	}
+	if err := json.Unmarshal(raw, &resource); err != nil || resource.Address == "" {
+		return invalid("a resource that drifted has no address")
+	}
+	if resource.Mode != "data" {
+		z.s.Drifted = append(z.s.Drifted, resource.Address)
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type elementKind string
 const (
 	kindResource   elementKind = "resource"
 	kindOutput     elementKind = "output"
+	kindDrift      elementKind = "drift"  // a resource that is not as the state had it; no change of the plan
 	kindInvocation elementKind = "action" // Terraform 1.14 and later: something that runs, changing no resource
 )
 

@@ -60,7 +60,8 @@ type Summary struct {
 	Changes []Change // only what is not a no-op and not a read
 	Moves   []Move   // of what only gets another address
 	Outputs []Output
-	Digest  string // change digest, hexadecimal SHA-256: see Summarize
+	Drifted []string // addresses of what is not as the state had it when it was planned; no part of the change
+	Digest  string   // change digest, hexadecimal SHA-256: see Summarize
 }
 
 // Move is a resource that gets another address and nothing else. One that is changed as well is a Change

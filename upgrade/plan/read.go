@@ -93,6 +93,14 @@ func scanKey(in *stream, key string, header *Header, resource func([]byte) error
 			}
 			return resource(raw)
 		})
+	case "resource_drift":
+		return in.list(func() error {
+			raw, err := in.raw()
+			if err != nil {
+				return err
+			}
+			return each(element{kind: kindDrift, raw: raw})
+		})
 	case "output_changes":
 		return readOutputs(in, each)
 	case "action_invocations":

@@ -370,3 +370,20 @@ func BenchmarkSummarize300MB(b *testing.B) {
 		b.ReportMetric(float64(most>>20), "peak-MiB")
 	}
 }
+
+// What is not as the state had it is told, and is no part of the change.
+func TestDriftIsNoChange(t *testing.T) {
+	const rest = `"format_version":"1.2","resource_changes":[]}`
+	drift := `{"resource_drift":[{"address":"aws_lb.a","mode":"managed","change":{"actions":["update"]}},{"address":"data.x.y","mode":"data"}],` + rest
+	got, err := plan.Summarize(strings.NewReader(drift))
+	without, errWithout := plan.Summarize(strings.NewReader(`{` + rest))
+	if err != nil || errWithout != nil {
+		t.Fatal(err, errWithout)
+	}
+	if diff := cmp.Diff([]string{"aws_lb.a"}, got.Drifted); diff != "" || got.Digest != without.Digest || !got.Empty() {
+		t.Errorf("digest %s, without %s, empty %t:\n%s", got.Digest, without.Digest, got.Empty(), diff)
+	}
+	if _, err := plan.Summarize(strings.NewReader(`{"resource_drift":[7],` + rest)); upgrade.CodeOf(err) != upgrade.CodeInvalid {
+		t.Errorf("a drift that is none: %v, want invalid", err)
+	}
+}

@@ -57,6 +57,8 @@ func (e element) real() bool {
 		}
 	case kindOutput:
 		return !slices.Equal(e.output.Actions, []string{string(NoOp)})
+	case kindDrift:
+		return false
 	case kindInvocation:
 		return true
 	}
@@ -86,6 +88,7 @@ func (e element) line(b []byte) ([]byte, error) {
 		return appendValues(append(b, ']'), e.before, e.after, e.unknown)
 	case kindInvocation:
 		return appendValues(b, value{raw: e.raw})
+	case kindDrift:
 	}
 	return appendValues(b)
 }
