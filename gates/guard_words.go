@@ -60,7 +60,7 @@ func (w weighed) record(rec *Recorder, p plan.Summary) {
 	}
 	if len(w.allowed) > 0 {
 		rows := lossRows(w.allowed)
-		for i, a := range w.by {
+		for i, a := range w.by[:len(rows)] {
 			rows[i] = append(rows[i], a.Reason, day(a.Until))
 		}
 		rec.Table("Allowed by configuration", append(what3, "Allowed because", "Until"), rows)
@@ -117,6 +117,7 @@ func (w weighed) ended() string {
 func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
 
 func lossRows(lost []plan.Change) [][]string {
+	lost = lost[:min(len(lost), maxTableRows)]
 	rows := make([][]string, len(lost))
 	for i, change := range lost {
 		rows[i] = []string{change.Address, what(change), why(change)}

@@ -125,11 +125,11 @@ func (p *parser) change(e *element, parts []part) error {
 	none := value{raw: p.null, plain: true}
 	e.before, e.after, e.later, e.paths, e.importing = none, none, none, none, none
 	e.sensitive = sensitivity{before: p.null, after: p.null}
-	var actions []string
+	var actions []byte
 	for _, part := range parts {
 		switch v := (value{raw: part.value, plain: part.plain}); string(part.name) {
 		case "actions":
-			actions = actionsOf(part.value)
+			actions = part.value
 		case "before":
 			e.before = v
 		case "after":
@@ -146,24 +146,36 @@ func (p *parser) change(e *element, parts []part) error {
 			e.sensitive.after = v.raw
 		}
 	}
-	if len(actions) == 0 {
-		return errors.New("a change has no actions")
-	}
 	c := &e.change
 	c.Before, c.After, c.AfterUnknown, c.ReplacePaths = e.before.raw, e.after.raw, e.later.raw, e.paths.raw
 	var err error
-	c.Action, c.CreateFirst, err = normal(actions)
+	c.Action, c.CreateFirst, err = actionOf(actions)
 	return err
+}
+
+// actionOf reads a resource's list of actions.
+func actionOf(raw []byte) (action Action, createFirst bool, err error) {
+	switch string(raw) { // as Terraform writes them; all else is taken to pieces
+	case `["update"]`:
+		return Update, false, nil
+	case `["no-op"]`:
+		return NoOp, false, nil
+	case `["create"]`:
+		return Create, false, nil
+	case `["delete"]`:
+		return Delete, false, nil
+	case `["delete","create"]`:
+		return Replace, false, nil
+	}
+	actions := actionsOf(raw)
+	if len(actions) == 0 {
+		return "", false, errors.New("a change has no actions")
+	}
+	return normal(actions)
 }
 
 // actionsOf reads a list of actions; nil for what is none.
 func actionsOf(raw []byte) []string {
-	switch string(raw) { // most plans have nothing else, a hundred thousand times
-	case `["no-op"]`:
-		return []string{"no-op"}
-	case `["update"]`:
-		return []string{"update"}
-	}
 	var actions []string
 	if json.Unmarshal(raw, &actions) != nil {
 		return nil
