@@ -65,60 +65,68 @@ func TestPlanCheck(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "guard.rego"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var took, opaTook []time.Duration
-	var peak, opaPeak []int64
+	var mine, other []cost
 	for round := range *rounds + 1 { // the first one warms up
-		d, memory, out := runOnce(t, ours, 3)
+		c, out := runOnce(t, ours, 3)
 		if !saysLost(t, out, lost) {
 			t.Errorf("plan check says %.300s", out)
 		}
 		if round > 0 {
-			took, peak = append(took, d), append(peak, memory)
+			mine = append(mine, c)
 		}
 		if *opa == "" {
 			continue
 		}
-		d, memory, out = runOnce(t, theirs, 0)
+		c, out = runOnce(t, theirs, 0)
 		if strings.TrimSpace(out) != fmt.Sprint(lost) {
 			t.Errorf("opa says %.300s, want %d", out, lost)
 		}
 		if round > 0 {
-			opaTook, opaPeak = append(opaTook, d), append(opaPeak, memory)
+			other = append(other, c)
 		}
 	}
-	rows := [][]string{{
-		"upgradegate plan check", fmt.Sprintf("%.2f s", median(took).Seconds()), fmt.Sprintf("%.0f MB", float64(median64(peak))/1e6),
-		fmt.Sprintf("goal of at most %.0f MB: %s", mostPlanMemory/1e6, met(float64(median64(peak)) <= mostPlanMemory)),
-	}}
+	m := middle(mine)
+	rows := [][]string{m.row("upgradegate plan check", fmt.Sprintf("goal of at most %.0f MB: %s", mostPlanMemory/1e6, met(float64(m.peak) <= mostPlanMemory)))}
 	if *opa != "" {
-		times := median(opaTook).Seconds() / median(took).Seconds()
-		rows = append(rows, []string{
-			"opa eval", fmt.Sprintf("%.2f s", median(opaTook).Seconds()), fmt.Sprintf("%.0f MB", float64(median64(opaPeak))/1e6),
-			fmt.Sprintf("%.1f times as long; goal of at least %d: %s", times, leastFaster, met(times >= leastFaster)),
-		})
+		o := middle(other)
+		times := o.took.Seconds() / m.took.Seconds()
+		rows = append(rows, o.row("opa eval", fmt.Sprintf("%.1f times as long (%.1f of the processor); goal of at least %d: %s",
+			times, o.cpu.Seconds()/m.cpu.Seconds(), leastFaster, met(times >= leastFaster))))
 	} else {
 		fmt.Println("not compared with opa eval: it was not built")
 	}
-	table(t, "|time|peak memory|", rows)
+	table(t, "|time|processor|peak memory|", rows)
 }
 
-func median64(values []int64) int64 {
-	ints := make([]int, len(values))
-	for i, v := range values {
-		ints[i] = int(v)
+// cost is what one run of a program took.
+type cost struct {
+	took, cpu time.Duration
+	peak      int // bytes resident, the most
+}
+
+// middle returns the median of each.
+func middle(costs []cost) cost {
+	var took, cpu []time.Duration
+	var peak []int
+	for _, c := range costs {
+		took, cpu, peak = append(took, c.took), append(cpu, c.cpu), append(peak, c.peak)
 	}
-	return int64(median(ints))
+	return cost{took: median(took), cpu: median(cpu), peak: median(peak)}
 }
 
-// runOnce runs a program to its end, and returns how long it took and the most memory that it had resident.
-func runOnce(t *testing.T, command []string, code int) (took time.Duration, peak int64, out string) {
+func (c cost) row(name, goal string) []string {
+	return []string{name, fmt.Sprintf("%.2f s", c.took.Seconds()), fmt.Sprintf("%.2f s", c.cpu.Seconds()), fmt.Sprintf("%.0f MB", float64(c.peak)/1e6), goal}
+}
+
+// runOnce runs a program to its end, and returns what that took and what it said.
+func runOnce(t *testing.T, command []string, code int) (cost, string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, io.Discard
 	began := time.Now()
 	err := cmd.Run()
-	took = time.Since(began)
+	took := time.Since(began)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -130,7 +138,7 @@ func runOnce(t *testing.T, command []string, code int) (took time.Duration, peak
 	if !ok {
 		t.Fatal("nothing is known of what the process used")
 	}
-	return took, usage.Maxrss << 10, said.String()
+	return cost{took: took, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), peak: int(usage.Maxrss) << 10}, said.String()
 }
 
 // saysLost reports whether the report counts that many resources under guard.
