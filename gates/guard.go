@@ -96,8 +96,8 @@ type guard struct {
 
 // weighed is what a plan destroys and replaces, by what the guard says to it.
 type weighed struct {
-	refused, guarded, free []plan.Change
-	allowed                []plan.Change
+	refused, guarded, free []*plan.Change
+	allowed                []*plan.Change
 	by                     []Allowance // of allowed
 	expired                []Allowance // that would have allowed one of guarded
 }
@@ -105,7 +105,8 @@ type weighed struct {
 func (g guard) weigh(p plan.Summary) weighed {
 	var w weighed
 	now, known := g.clock.Now(), map[string]bool{}
-	for _, change := range p.Changes {
+	for i := range p.Changes {
+		change := &p.Changes[i]
 		if !destroys(change) {
 			continue
 		}
@@ -156,7 +157,7 @@ func (g guard) check(_ context.Context, in Input, rec *Recorder) error {
 // guards reports whether a resource is under guard. Forgetting is not destroying: the resource lives on,
 // and whether somebody else owns it is another gate's question. Types are looked up in known first, which
 // it fills: plans have many resources of few types.
-func (g guard) guards(change plan.Change, known map[string]bool) bool {
+func (g guard) guards(change *plan.Change, known map[string]bool) bool {
 	under, ok := known[change.Type]
 	if !ok {
 		under = slices.ContainsFunc(g.types, func(glob string) bool {
@@ -169,7 +170,7 @@ func (g guard) guards(change plan.Change, known map[string]bool) bool {
 }
 
 // matches reports whether a glob over types or addresses means the resource.
-func matches(glob string, change plan.Change) bool {
+func matches(glob string, change *plan.Change) bool {
 	if strings.Contains(glob, ".") {
 		return matchesAddress(glob, change)
 	}
@@ -179,7 +180,7 @@ func matches(glob string, change plan.Change) bool {
 
 // matchesAddress reports whether a glob means the resource by its address, with or without indexes. A
 // resource that moves on the way is meant by its old address too.
-func matchesAddress(glob string, change plan.Change) bool {
+func matchesAddress(glob string, change *plan.Change) bool {
 	for _, address := range []string{change.Address, change.PreviousAddress} {
 		if address != "" && (globbed(glob, address) || globbed(glob, withoutIndexes(address))) {
 			return true

@@ -27,7 +27,7 @@ func readable(p plan.Summary) error {
 }
 
 // what says what happens to a resource.
-func what(change plan.Change) string {
+func what(change *plan.Change) string {
 	switch change.Action {
 	case plan.Delete:
 		if change.Deposed != "" {
@@ -69,7 +69,8 @@ func (w weighed) record(rec *Recorder, p plan.Summary) {
 		rec.Table("Destroyed or replaced, not under guard", what3, lossRows(w.free))
 	}
 	var forgotten, moved [][]string
-	for _, change := range p.Changes {
+	for i := range p.Changes {
+		change := &p.Changes[i]
 		if change.Action == plan.Forget {
 			forgotten = append(forgotten, []string{change.Address, why(change)})
 		}
@@ -116,7 +117,7 @@ func (w weighed) ended() string {
 // day writes a day for a sentence.
 func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
 
-func lossRows(lost []plan.Change) [][]string {
+func lossRows(lost []*plan.Change) [][]string {
 	lost = lost[:min(len(lost), maxTableRows)]
 	rows := make([][]string, len(lost))
 	for i, change := range lost {
@@ -127,7 +128,7 @@ func lossRows(lost []plan.Change) [][]string {
 
 // lossBrief says it for a headline: with the first address if there is room, else by itself. May is
 // "would be" or "may not be".
-func lossBrief(lost []plan.Change, noun, may string) string {
+func lossBrief(lost []*plan.Change, noun, may string) string {
 	replaced := 0
 	for _, change := range lost {
 		if change.Action == plan.Replace {
@@ -155,14 +156,14 @@ func lossBrief(lost []plan.Change, noun, may string) string {
 }
 
 // withoutModule returns the type and name of a resource, for where there is no room for its address.
-func withoutModule(change plan.Change) string {
+func withoutModule(change *plan.Change) string {
 	if change.Type == "" || change.Name == "" {
 		return change.Address
 	}
 	return change.Type + "." + change.Name
 }
 
-func lossList(lost []plan.Change) string {
+func lossList(lost []*plan.Change) string {
 	words := make([]string, 0, listed)
 	for _, change := range lost[:min(len(lost), listed)] {
 		words = append(words, fmt.Sprintf("%s (%s)", change.Address, what(change)))
@@ -189,7 +190,7 @@ func counted(n int, noun string) string {
 
 // why says why Terraform does it: its action_reason in words, else the attributes that force it. The
 // reasons are those of https://developer.hashicorp.com/terraform/internals/json-format.
-func why(change plan.Change) string {
+func why(change *plan.Change) string {
 	reasons := map[string]string{
 		"replace_because_tainted":           "it is marked as tainted",
 		"replace_because_cannot_update":     "it cannot be changed in place",

@@ -67,7 +67,7 @@ func (o owner) check(ctx context.Context, in Input, rec *Recorder) error {
 	said := "the plan destroys, replaces and forgets nothing"
 	switch {
 	case len(taken.changes) == 0:
-	case !slices.ContainsFunc(taken.changes, func(c plan.Change) bool { return !inside(c.Type) }):
+	case !slices.ContainsFunc(taken.changes, func(c *plan.Change) bool { return !inside(c.Type) }):
 		said = "what the plan takes away is nothing outside of Terraform, so nobody else can own it"
 	default:
 		var shared []objection
@@ -108,14 +108,15 @@ func judgeable(in Input) error {
 
 // taken is what a plan takes away from its state.
 type taken struct {
-	changes []plan.Change // destroyed and replaced ones first, then the forgotten ones
+	changes []*plan.Change // destroyed and replaced ones first, then the forgotten ones
 	objects []plan.Object // of each change; without a key for what cannot be identified
 	lost    int           // how many are destroyed or replaced
 }
 
 func takenAway(p plan.Summary) taken {
 	var t taken
-	for _, change := range p.Changes {
+	for i := range p.Changes {
+		change := &p.Changes[i]
 		if change.Mode != "data" && (change.Action == plan.Delete || change.Action == plan.Replace || change.Action == plan.Forget) {
 			t.changes = append(t.changes, change)
 		}
@@ -123,16 +124,16 @@ func takenAway(p plan.Summary) taken {
 			t.lost++
 		}
 	}
-	slices.SortStableFunc(t.changes, func(a, b plan.Change) int { return cmp.Compare(forgets(a), forgets(b)) })
+	slices.SortStableFunc(t.changes, func(a, b *plan.Change) int { return cmp.Compare(forgets(a), forgets(b)) })
 	return t
 }
 
 // destroys reports whether the plan takes a thing out of the world.
-func destroys(change plan.Change) bool {
+func destroys(change *plan.Change) bool {
 	return change.Mode != "data" && (change.Action == plan.Delete || change.Action == plan.Replace)
 }
 
-func forgets(change plan.Change) int {
+func forgets(change *plan.Change) int {
 	if change.Action == plan.Forget {
 		return 1
 	}
@@ -149,7 +150,7 @@ func (o owner) whoElse(ctx context.Context, in Input, t taken, rec *Recorder) (a
 		}
 	}
 	for _, change := range t.changes {
-		t.objects = append(t.objects, plan.ObjectOf(change))
+		t.objects = append(t.objects, plan.ObjectOf(*change))
 	}
 	known, err := o.look(ctx, in, t.objects)
 	if err != nil {

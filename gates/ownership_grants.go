@@ -69,17 +69,19 @@ func keyID(key string) string {
 func grantRaces(p plan.Summary, rec *Recorder) []objection {
 	var list []objection
 	var rows [][]string
-	made := map[string][]plan.Change{} // by name, which must be equal
-	if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Type == "aws_kms_grant" && destroys(c) }) {
+	made := map[string][]*plan.Change{} // by name, which must be equal
+	if !slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Type == "aws_kms_grant" && destroys(&c) }) {
 		return nil
 	}
-	for _, change := range p.Changes {
+	for i := range p.Changes {
+		change := &p.Changes[i]
 		if change.Type == "aws_kms_grant" && change.Mode != "data" && (change.Action == plan.Create || change.Action == plan.Replace) {
 			name := grantOf(change.After).Name
 			made[name] = append(made[name], change)
 		}
 	}
-	for _, old := range p.Changes {
+	for i := range p.Changes {
+		old := &p.Changes[i]
 		gone := grantOf(old.Before)
 		if old.Type != "aws_kms_grant" || !destroys(old) || gone.Name == "" { // without a name, each grant is one of its own
 			continue
@@ -124,7 +126,7 @@ func (g grantValues) equals(other grantValues, unknown json.RawMessage) (equal, 
 	return equal, !later.Key && !later.Grantee && !opsLater
 }
 
-func race(old, made plan.Change, grant grantValues) objection {
+func race(old, made *plan.Change, grant grantValues) objection {
 	const brief = "the plan destroys and creates one grant at once: it may end with none"
 	if old.Address == made.Address {
 		return objection{

@@ -261,7 +261,7 @@ func (o owner) owners(ctx context.Context, in Input, t taken, k *knowledge) ([][
 func leaving(p plan.Summary) map[string]bool {
 	addresses := map[string]bool{}
 	for _, change := range takenAway(p).changes {
-		addresses[plan.ObjectOf(change).Address] = true
+		addresses[plan.ObjectOf(*change).Address] = true
 		if change.PreviousAddress != "" {
 			addresses[change.PreviousAddress] = true
 		}

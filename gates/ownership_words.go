@@ -65,7 +65,7 @@ func (f findings) objection(i int, m match) objection {
 }
 
 // brief says it for a headline, with the stack's name where the other state is a stack's.
-func (f findings) brief(change plan.Change, m match) string {
+func (f findings) brief(change *plan.Change, m match) string {
 	verb := "destroys"
 	if change.Action == plan.Replace {
 		verb = "replaces"
@@ -253,12 +253,12 @@ func noun(kind string) string {
 
 // thing names what a change is done to, in the words of the outside: of a grant its name, whom it is
 // given to and for which key.
-func thing(change plan.Change) string {
+func thing(change *plan.Change) string {
 	if change.Type == "aws_kms_grant" {
 		return grantOf(change.Before).String()
 	}
 	_, name, _ := strings.Cut(noun(change.Type), " ")
-	if key := plan.ObjectOf(change).Key; key != "" {
+	if key := plan.ObjectOf(*change).Key; key != "" {
 		return name + " " + key
 	}
 	return name

@@ -20,8 +20,9 @@ func Judged(change plan.Change) plan.Change {
 		names = []string{"grant_id", "id", "name", "key_id", "grantee_principal", "operations"}
 	case hasKeyPolicy(change.Type) && change.Action != plan.Create:
 		names = []string{"arn", "id", "key_id", "policy"}
-	case destroys(change) || change.Action == plan.Forget:
-		change.Before = plan.Only(before, plan.Identifying)
+	case destroys(&change) || change.Action == plan.Forget:
+		change.Before = before
+		change.Before = plan.Identity(change)
 		return change
 	default:
 		return change

@@ -47,12 +47,13 @@ func settled(ctx context.Context, in Input, rec *Recorder) error {
 	var drifted int
 	rows := make([][]string, 0, len(again.Changes)+len(again.Outputs))
 	var words []string
-	for _, change := range again.Changes {
-		from := origin(change, again, in.Plan)
+	for i := range again.Changes {
+		change := &again.Changes[i]
+		from := origin(*change, again, in.Plan)
 		if from == fromOutside {
 			drifted++
 		}
-		rows = append(rows, []string{change.Address, what(change), differences(change), from, why(change)})
+		rows = append(rows, []string{change.Address, what(change), differences(*change), from, why(change)})
 		words = append(words, change.Address+" ("+from+")")
 	}
 	for _, output := range again.Outputs {

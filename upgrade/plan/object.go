@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -129,9 +130,17 @@ func identity(kind string) []string {
 	return nil
 }
 
-// Identifying reports whether an attribute may be part of what tells things apart. Nothing else of a state
+// Identity returns of the values before the change only those that ObjectOf looks at; null if there were none.
+func Identity(change Change) json.RawMessage {
+	parts := identity(change.Type)
+	return Only(change.Before, func(name string) bool {
+		return name == "arn" || name == "id" || name == "key_id" || slices.Contains(parts, name)
+	})
+}
+
+// identifying reports whether an attribute may be part of what tells things apart. Nothing else of a state
 // is ever kept.
-func Identifying(name string) bool {
+func identifying(name string) bool {
 	switch name {
 	case "arn", "id", "grant_id", "key_id", "security_group_rule_id", "role", "user", "group", "policy_arn",
 		"autoscaling_group_name", "lb_target_group_arn", "alb_target_group_arn", "elb", "name", "target_group_arn",
@@ -151,7 +160,7 @@ func textsOf(raw json.RawMessage) map[string]string {
 	}
 	texts := map[string]string{}
 	for _, p := range parts {
-		if !Identifying(string(p.name)) {
+		if !identifying(string(p.name)) {
 			continue
 		}
 		if text := textOf(p.value); text != "" && text != hidden {
