@@ -303,7 +303,7 @@ func (w *walk) escape(rest []byte) int {
 			return 0
 		}
 		for _, c := range rest[1:5] {
-			if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 				return 0
 			}
 		}
