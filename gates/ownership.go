@@ -109,8 +109,8 @@ func judgeable(in Input) error {
 // taken is what a plan takes away from its state.
 type taken struct {
 	changes []*plan.Change // destroyed and replaced ones first, then the forgotten ones
-	objects []plan.Object // of each change; without a key for what cannot be identified
-	lost    int           // how many are destroyed or replaced
+	objects []plan.Object  // of each change; without a key for what cannot be identified
+	lost    int            // how many are destroyed or replaced
 }
 
 func takenAway(p plan.Summary) taken {
