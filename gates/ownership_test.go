@@ -296,6 +296,13 @@ func TestGrantRace(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := judgeOwners(t, &states{readings: []upgrade.Reading{reading(ours)}}, planned(test.changes...))
+			var part []plan.Change
+			for _, c := range test.changes {
+				part = append(part, gates.Judged(c))
+			}
+			if again := judgeOwners(t, &states{readings: []upgrade.Reading{reading(ours)}}, planned(part...)); again.Outcome != got.Outcome || again.Message != got.Message {
+				t.Errorf("of the judged values alone: got %s %q", again.Outcome, again.Message)
+			}
 			if all := strings.Join(append(got.Warnings, got.Message), "\n"); got.Outcome != test.want || !strings.Contains(all, test.says) {
 				t.Errorf("got %s %q, want %s %q", got.Outcome, all, test.want, test.says)
 			}
@@ -338,6 +345,9 @@ func TestKeyPolicyLosesARole(t *testing.T) {
 			c := change(test.address, test.action)
 			c.Before, c.After, c.AfterUnknown = json.RawMessage(test.before), json.RawMessage(test.after), json.RawMessage(test.latter)
 			got := judgeOwners(t, &states{}, planned(c))
+			if again := judgeOwners(t, &states{}, planned(gates.Judged(c))); again.Outcome != got.Outcome || again.Message != got.Message {
+				t.Errorf("of the judged values alone: got %s %q", again.Outcome, again.Message)
+			}
 			if all := strings.Join(append(got.Warnings, got.Message), "\n"); got.Outcome != test.want || !strings.Contains(all, test.says) {
 				t.Errorf("got %s %q, want %s %q", got.Outcome, all, test.want, test.says)
 			}

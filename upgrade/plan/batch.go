@@ -92,9 +92,7 @@ func (z *summarizer) add(b *batch) {
 	z.pieces = append(z.pieces, b.changes)
 	z.s.Moves = append(z.s.Moves, b.moves...)
 	z.lines = append(z.lines, b.lines...)
-	if z.failed == nil {
-		z.failed = b.err
-	}
+	z.failed = b.err
 	*b = batch{raw: b.raw[:0], ends: b.ends[:0], changes: make([]Change, 0, len(b.changes)+len(b.changes)/8), moves: b.moves[:0], lines: b.lines[:0]}
 	if len(z.now.raw) == 0 {
 		z.now = b
