@@ -223,10 +223,13 @@ func (s *stroll) pushBranch(branch, content string) {
 		s.model.reviewed[content] = true
 		s.model.mainHeads[content] = s.model.mainHeads[content] || branch == "main"
 	})
-	s.pushTo(branch, content)
-	if branch == "main" {
+	project, branch := s.place(branch)
+	commit := s.gitlab.push(project, branch, content)
+	s.commits[content] = commit
+	if branch == "main" { // what merge requests give now is reviewed before anybody is told of the push
 		s.mergesMove()
 	}
+	s.pushed(project, branch, commit)
 }
 
 // interrupt cuts off whatever is applied when something is pushed: nobody knows how it ended.
