@@ -67,6 +67,9 @@ func checkPlan(ctx context.Context, s streams, name string, f planFlags) error {
 		debug.SetMemoryLimit(checkMemory)
 	}
 	o := plancheck.Options{Name: name, Stack: upgrade.StackName(f.stack), Clock: upgrade.SystemClock{}}
+	if name == "-" {
+		o.Name = plancheck.Stdin
+	}
 	var err error
 	if o.Gates, err = f.gates(); err != nil {
 		return usage(err)

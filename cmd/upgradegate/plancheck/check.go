@@ -40,6 +40,9 @@ type Report struct {
 	Hints   []string
 }
 
+// Stdin is the name of a plan that is no file.
+const Stdin = "standard input"
+
 // Counts is how many resources a plan does what to.
 type Counts struct{ Destroy, Replace, Update, Create, Forget, Move int }
 

@@ -57,7 +57,7 @@ func (r Report) JUnit(w io.Writer) error {
 	var took float64
 	for _, result := range r.Results {
 		one := junitCase{Class: class, Name: string(result.Gate), Time: fmt.Sprintf("%.3f", result.Took.Seconds())}
-		if r.Name != "-" {
+		if r.Name != Stdin {
 			one.File = r.Name
 		}
 		took += result.Took.Seconds()
