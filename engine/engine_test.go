@@ -244,6 +244,11 @@ func TestRunFailsWhenItCannotRecover(t *testing.T) {
 	if err := e.Run(t.Context()); err == nil {
 		t.Fatal("it ran")
 	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := e.Run(ended); err != nil { // the service was told to end before it had begun
+		t.Errorf("got %v, want nil", err)
+	}
 }
 
 func TestPeriodic(t *testing.T) {
