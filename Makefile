@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 ARGS ?=
 PKGS ?= ./...
 TEST_P ?= 2#           packages tested at once: more disturb the tests that measure time
-TEST_TIMEOUT ?= 20m#   of one package
+TEST_TIMEOUT ?= 40m#   of one package
 SEED ?= $(shell date +%s)
 
 TEST_ENV := scripts/with-test-tools
