@@ -287,6 +287,7 @@ func TestStopInEachPhase(t *testing.T) {
 		if err := h.lifecycle.Ask(t.Context(), stop); err != nil {
 			t.Fatal(err)
 		}
+		h.until(func() bool { return h.run().Phase != upgrade.PhaseApplying }) // the world stands still while an apply is held
 		h.rest()
 		run := h.want(id, upgrade.PhaseStopped)
 		if run.StoppedBy != "hugo" || h.terraform.stopped != 1 {
