@@ -55,18 +55,32 @@ type apply struct {
 	told int // ticks that the journal has already: an adopted apply tells them again
 }
 
+// journalPage is how many events of a journal are read at once.
+const journalPage = 1000
+
 // skipTold counts the ticks of this apply that an earlier process wrote into the journal.
 func (a *apply) skipTold(ctx context.Context) error {
-	events, err := a.Store.Events(ctx, upgrade.EventFilter{Run: a.run.ID, Limit: 5000})
-	if err != nil {
-		return fmt.Errorf("read the journal of run %d: %w", a.run.ID, err)
-	}
-	for _, event := range events {
-		if event.Kind == upgrade.EventResource && event.Data["n"] == strconv.Itoa(a.row.N) {
-			a.told++
+	return a.eachTick(ctx, func(upgrade.Event) { a.told++ })
+}
+
+// eachTick goes over what the journal has of this apply's resources, oldest first.
+func (a *apply) eachTick(ctx context.Context, each func(upgrade.Event)) error {
+	filter := upgrade.EventFilter{Run: a.run.ID, Limit: journalPage}
+	for {
+		events, err := a.Store.Events(ctx, filter)
+		if err != nil {
+			return fmt.Errorf("read the journal of run %d: %w", a.run.ID, err)
+		}
+		for _, event := range events {
+			if event.Kind == upgrade.EventResource && event.Data["n"] == strconv.Itoa(a.row.N) {
+				each(event)
+			}
+			filter.After = event.Seq
+		}
+		if len(events) < filter.Limit {
+			return nil
 		}
 	}
-	return nil
 }
 
 func (a *apply) attempt() plan.Attempt {
@@ -80,11 +94,10 @@ func (a *apply) attempt() plan.Attempt {
 func (a *apply) begin(ctx context.Context) (upgrade.Step, error) {
 	tree := a.run.Tree
 	if a.run.Half == upgrade.HalfBack {
-		base, _, err := a.Store.Base(ctx, a.run.Stack)
-		if err != nil {
-			return upgrade.Step{}, fmt.Errorf("read the base of %s: %w", a.run.Stack, err)
+		var err error
+		if tree, err = a.plannedBase(a.run.ID); err != nil { // not the base of this moment: that may be another one by now
+			return upgrade.Step{}, err
 		}
-		tree = base.Tree
 	}
 	a.run.Applies++
 	a.row = upgrade.Apply{

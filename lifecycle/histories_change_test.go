@@ -181,19 +181,7 @@ func changeHistories() []history {
 			rehearse v1@edge
 			wait 12m
 			v1@edge#3 unlocked`},
-		{"rehearsed_from_what_somebody_let_through", nil, `
-			push main v0
-			wait 6m
-			deploy v0 success
-			wait 1m
-			push main v4
-			wait 6m
-			v4@edge unlocked
-			wait 25m
-			v4@edge relocked
-			push staging v1~
-			wait 6m
-			v1~@edge blocked
+		{"rehearsed_from_what_somebody_let_through", nil, anotherProduction + `
 			deploy v4 success
 			fate production of edge has
 			push staging v2
@@ -201,21 +189,35 @@ func changeHistories() []history {
 			staging staging v4
 			wait 12m
 			v2@edge unlocked`},
-		{"rehearsed_from_what_nobody_told_of", nil, `
-			push main v0
-			wait 6m
-			deploy v0 success
-			wait 1m
-			push main v4
-			wait 6m
-			v4@edge unlocked
-			wait 25m
-			v4@edge relocked
-			push staging v1~
-			wait 6m
-			v1~@edge blocked
+		{"rehearsed_from_what_nobody_told_of", nil, anotherProduction + `
 			deploy v4 success quietly
 			push staging v2
+			wait 1m
+			staging staging v4
+			wait 12m
+			v2@edge unlocked`},
+		{"production_moves_while_the_way_back_is_planned", nil, anotherProduction + `
+			hold plan
+			push staging v2
+			wait 1m
+			deploy v4 success
+			fate production of edge has
+			release plan
+			wait 1m
+			staging staging v4
+			wait 12m
+			v2@edge unlocked`},
+		{"production_moves_when_staging_is_back", nil, anotherProduction + `
+			hold
+			push staging v2
+			wait 1m
+			hold plan
+			release
+			wait 1m
+			staging staging v0
+			deploy v4 success
+			fate production of edge has
+			release plan
 			wait 1m
 			staging staging v4
 			wait 12m
@@ -277,3 +279,18 @@ func changeHistories() []history {
 			shut v1`},
 	}
 }
+
+// anotherProduction is a production that has v0, a result for v4 that has expired, and an outage on staging.
+const anotherProduction = `
+	push main v0
+	wait 6m
+	deploy v0 success
+	wait 1m
+	push main v4
+	wait 6m
+	v4@edge unlocked
+	wait 25m
+	v4@edge relocked
+	push staging v1~
+	wait 6m
+	v1~@edge blocked`

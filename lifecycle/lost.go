@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -122,17 +121,11 @@ func (a *apply) stranger(ctx context.Context, left plan.Summary) (string, error)
 
 // begun returns the addresses at which the lost apply began something and did not tell its end.
 func (a *apply) begun(ctx context.Context) (map[string]bool, error) {
-	events, err := a.Store.Events(ctx, upgrade.EventFilter{Run: a.run.ID, Limit: 5000})
-	if err != nil {
-		return nil, fmt.Errorf("read the journal of run %d: %w", a.run.ID, err)
-	}
 	open := map[string]bool{}
-	for _, event := range events {
-		if event.Kind == upgrade.EventResource && event.Data["n"] == strconv.Itoa(a.row.N) {
-			open[event.Data["address"]] = event.Data["state"] == string(plan.TickStart)
-		}
-	}
-	return open, nil
+	err := a.eachTick(ctx, func(event upgrade.Event) {
+		open[event.Data["address"]] = event.Data["state"] == string(plan.TickStart)
+	})
+	return open, err
 }
 
 // within reports whether a change is one that was judged, or what is left of it: of a replacement, one of

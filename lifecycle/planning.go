@@ -34,7 +34,11 @@ func (l *Lifecycle) planning(ctx context.Context, w *engine.Work, run upgrade.Ru
 		return l.orFail(ctx, run, upgrade.CausePlan, err)
 	}
 	if run.Half == upgrade.HalfBack && planned.Empty && summary.Empty() {
-		return l.backAtBase(ctx, run, stack)
+		step, err := l.backAtBase(ctx, run, stack)
+		if err != nil {
+			return l.orFail(ctx, run, upgrade.CausePlan, perhaps(err))
+		}
+		return step, nil
 	}
 	if run.Half == upgrade.HalfBack {
 		if wentBack, err := l.wentBack(ctx, run); wentBack || err != nil {

@@ -91,6 +91,9 @@ type goal struct {
 	Commit  upgrade.Commit
 	Tree    upgrade.Tree
 	Destroy bool // everything in the state goes: the stack is new since the base
+	// Base is the tree that staging is taken back to; empty outside of the first half of a rehearsal. The
+	// base itself may move on while it is planned and applied.
+	Base upgrade.Tree `json:",omitempty"`
 }
 
 // goal returns what the run plans now: its own content, or in the first half of a rehearsal the base's.
@@ -116,14 +119,14 @@ func (l *Lifecycle) goal(ctx context.Context, run upgrade.Run, stack upgrade.Sta
 		return goal{}, fmt.Errorf("look for %s in the base: %w", stack.Dir, err)
 	}
 	if has {
-		return goal{Commit: base.Commit, Tree: base.Tree}, nil
+		return goal{Commit: base.Commit, Tree: base.Tree, Base: base.Tree}, nil
 	}
 	last, begun, err := l.Store.LastApply(ctx, run.Stack, run.Environment)
 	if err != nil || !begun {
-		return goal{Commit: run.Commit, Tree: run.Tree, Destroy: true}, err
+		return goal{Commit: run.Commit, Tree: run.Tree, Destroy: true, Base: base.Tree}, err
 	}
 	made, err := l.Store.Run(ctx, last.Run) // the configuration that made it knows how to end it
-	return goal{Commit: made.Commit, Tree: made.Tree, Destroy: true}, err
+	return goal{Commit: made.Commit, Tree: made.Tree, Destroy: true, Base: base.Tree}, err
 }
 
 // ready makes the run's folder hold its goal, initialised, unless it does already, and returns where
@@ -179,6 +182,19 @@ func (l *Lifecycle) ready(ctx context.Context, run *upgrade.Run, stack upgrade.S
 // marker is the file that says what the run's folder holds, once that is whole.
 func (l *Lifecycle) marker(run upgrade.RunID) string {
 	return filepath.Join(l.folder(run), "ready.json")
+}
+
+// plannedBase returns the tree that what is planned in the run's folder takes staging back to.
+func (l *Lifecycle) plannedBase(run upgrade.RunID) (upgrade.Tree, error) {
+	mark, err := os.ReadFile(l.marker(run))
+	if err != nil {
+		return "", fmt.Errorf("look what is planned: %w", err)
+	}
+	var planned goal
+	if err := json.Unmarshal(mark, &planned); err != nil {
+		return "", fmt.Errorf("look what is planned: %w", err)
+	}
+	return planned.Base, nil
 }
 
 // held returns where Terraform works if the run's folder holds the goal already.

@@ -32,6 +32,12 @@ func (l *Lifecycle) backAtBase(ctx context.Context, run upgrade.Run, stack upgra
 	if err != nil {
 		return upgrade.Step{}, err
 	}
+	switch planned, err := l.plannedBase(run.ID); {
+	case err != nil:
+		return upgrade.Step{}, err
+	case planned != c.base.Tree: // it moved while the way to it was planned
+		return upgrade.Step{Next: upgrade.Go()}, nil
+	}
 	base := c.base
 	given := upgrade.Given{Bases: map[upgrade.StackName]int64{run.Stack: base.Rev}}
 	if n := len(c.applies); n > 0 {
