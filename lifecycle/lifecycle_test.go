@@ -205,14 +205,17 @@ func TestS3LostApply(t *testing.T) {
 		name    string
 		found   plan.Found
 		left    string
+		lock    string // whose lock of the state is left
 		phase   upgrade.Phase
 		applies int
 	}{
-		{"result_adopted", plan.FoundResult, "", upgrade.PhaseSettling, 1},
-		{"lost_and_something_else_is_left", plan.FoundLost, "", upgrade.PhaseInterrupted, 1},
-		{"lost_and_what_was_judged_is_left", plan.FoundLost, "rest", upgrade.PhaseSettling, 2},
-		{"lost_and_nothing_is_left", plan.FoundLost, "whole", upgrade.PhaseSettling, 1},
-		{"never_ran", plan.FoundNeverRan, "rest", upgrade.PhaseSettling, 2},
+		{"result_adopted", plan.FoundResult, "", "", upgrade.PhaseSettling, 1},
+		{"lost_and_something_else_is_left", plan.FoundLost, "", "", upgrade.PhaseInterrupted, 1},
+		{"lost_and_what_was_judged_is_left", plan.FoundLost, "rest", "", upgrade.PhaseSettling, 2},
+		{"lost_and_nothing_is_left", plan.FoundLost, "whole", "", upgrade.PhaseSettling, 1},
+		{"lost_and_left_its_lock", plan.FoundLost, "whole", "ours", upgrade.PhaseSettling, 1},
+		{"lost_and_somebody_has_the_lock", plan.FoundLost, "whole", "another's", upgrade.PhaseInterrupted, 1},
+		{"never_ran", plan.FoundNeverRan, "rest", "", upgrade.PhaseSettling, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t)
@@ -222,7 +225,7 @@ func TestS3LostApply(t *testing.T) {
 			h.until(func() bool { return h.terraform.applied() == 1 })
 			h.close() // the service ends in the middle of the apply
 			h.terraform.lose(test.left)
-			h.terraform.found = test.found
+			h.terraform.found, h.terraform.locked, h.terraform.ours = test.found, test.lock != "", test.lock == "ours"
 			h.open([]upgrade.Stack{edge()})
 			h.rest()
 			h.want(h.run().ID, test.phase)

@@ -46,6 +46,8 @@ type fakeTerraform struct {
 	found   plan.Found    // what Adopt finds
 	stopped int
 	refuse  int        // how many applies are refused before their first change
+	locked  bool       // a lost apply left its lock: nothing is planned until it is broken
+	ours    bool       // and provably so
 	strange string     // workspace of which the next plan changes what no plan changed before
 	running *plannedTo // what is being applied and waits; nil: nothing
 	plans   int
@@ -112,6 +114,9 @@ func (f *fakeTerraform) Plan(ctx context.Context, root plan.Root, _ io.Writer) (
 		f.hangs = nil
 		<-ctx.Done()
 		return plan.Planned{}, context.Cause(ctx)
+	}
+	if f.locked {
+		return plan.Planned{}, &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the state is locked"}
 	}
 	f.plans++
 	to := plannedTo{workspace: root.Workspace, from: f.state[root.Workspace], to: want, content: content}
@@ -218,8 +223,15 @@ func (f *fakeTerraform) Adopt(context.Context, plan.Attempt, func(plan.Tick)) (p
 	return plan.Ended{OK: true, At: f.clock.Now()}, f.found, nil
 }
 
-func (f *fakeTerraform) BreakLock(context.Context, plan.Root, plan.Attempt, error) (bool, error) {
-	return false, nil
+func (f *fakeTerraform) BreakLock(_ context.Context, _ plan.Root, attempt plan.Attempt, failed error) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.applies[len(f.applies)-1]
+	if !f.locked || !f.ours || failed == nil || attempt.Dir != last.Dir {
+		return false, nil
+	}
+	f.locked = false
+	return true, nil
 }
 
 // lose lets whatever is applied vanish without a result: "whole" when it was through, "rest" before it
