@@ -106,7 +106,7 @@ func (a availability) look(ctx context.Context) (*outageWatch, sight, error) {
 	limited, cancel := context.WithTimeout(ctx, a.Baseline)
 	defer cancel()
 	w := a.watch()
-	if err := a.prober.Stream(limited, a.Path, a.Every, w.add); err != nil {
+	if err := a.prober.Stream(limited, a.stream(), w.add); err != nil {
 		return nil, sight{}, fmt.Errorf("probe %s: %w", a.Path.URL, err)
 	}
 	if ctx.Err() != nil {
@@ -167,10 +167,15 @@ func (a availability) during(ctx context.Context, in Input) (Watch, error) {
 	go func() { // ends with ctx, which End cancels
 		defer close(w.done)
 		w.err = once(ctx, nil, func(ctx context.Context, _ *Recorder) error {
-			return a.prober.Stream(ctx, a.Path, a.Every, w.add)
+			return a.prober.Stream(ctx, a.stream(), w.add)
 		})
 	}()
 	return w, nil
+}
+
+// stream is what is probed.
+func (a availability) stream() probe.Stream {
+	return probe.Stream{Name: "cached", Path: a.Path, Every: a.Every}
 }
 
 // watch returns a watch that has not begun to probe.

@@ -30,7 +30,7 @@ func (f *fakeSite) Climb(context.Context, probe.Path) ([]probe.Ladder, error) {
 }
 
 // Stream hands out, when it ends, what a prober would have seen.
-func (f *fakeSite) Stream(ctx context.Context, _ probe.Path, every time.Duration, each func(probe.Sample)) error {
+func (f *fakeSite) Stream(ctx context.Context, of probe.Stream, each func(probe.Sample)) error {
 	if f.panics {
 		panic("boom")
 	}
@@ -39,7 +39,7 @@ func (f *fakeSite) Stream(ctx context.Context, _ probe.Path, every time.Duration
 	}
 	begun := time.Now()
 	<-ctx.Done()
-	for at := time.Duration(0); at < time.Since(begun); at += every {
+	for at := time.Duration(0); at < time.Since(begun); at += of.Every {
 		for _, address := range f.addresses {
 			addr := netip.MustParseAddrPort(address)
 			s := probe.Sample{OK: true, Class: probe.ClassOK, Status: 200}

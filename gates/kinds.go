@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // Kind is how a gate asks, with what it does unless the configuration says otherwise.
@@ -69,7 +70,10 @@ type Deps struct {
 	Cloud  func(upgrade.EnvName) (Cloud, error)
 	Keys   func(upgrade.EnvName) (Keys, error)
 	States States // nil: no state is known
-	Prober Prober
+	Prober Prober // on this very host
+	// Vantage returns the prober of another place. CodeNotFound for one that is not configured; whether it can
+	// be reached is told when it is asked. nil: there is none but Prober.
+	Vantage func(probe.Vantage) (Prober, error)
 }
 
 // Settings are the settings of one gate of one kind.

@@ -16,10 +16,10 @@ type Prober interface {
 	// Climb climbs the ladder of layers of a path, once per address behind its name. It returns an error only
 	// if it could not look at all.
 	Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, error)
-	// Stream probes a path once per every on each address behind its name, whatever comes back, until ctx
+	// Stream probes a path at a fixed rate on each address behind its name, whatever comes back, until ctx
 	// ends and what is in flight has come to its limits; then it returns nil. each is called for every probe
 	// and every lookup, one call at a time. It returns an error only if it cannot probe the path at all.
-	Stream(ctx context.Context, path probe.Path, every time.Duration, each func(probe.Sample)) error
+	Stream(ctx context.Context, stream probe.Stream, each func(probe.Sample)) error
 }
 
 // VarnishSettings are the settings of a varnish gate.

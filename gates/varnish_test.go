@@ -29,7 +29,7 @@ func (f *fakeProber) Climb(context.Context, probe.Path) ([]probe.Ladder, error) 
 	return f.answers[min(f.asked, len(f.answers))-1], nil
 }
 
-func (f *fakeProber) Stream(context.Context, probe.Path, time.Duration, func(probe.Sample)) error {
+func (f *fakeProber) Stream(context.Context, probe.Stream, func(probe.Sample)) error {
 	return errors.New("not this one")
 }
 

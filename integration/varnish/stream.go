@@ -15,7 +15,7 @@ import (
 // limits yet. More are only there when this machine does not get round to ending them.
 const spare = 8
 
-// Stream probes path once per every, each time on a connection of its own, until ctx ends; then it waits
+// Stream probes a path once per Every, each time on a connection of its own, until ctx ends; then it waits
 // for what is in flight, at most the limits of one probe, and returns nil. It sends on time whatever comes
 // back: a site that is slow or silent gets as many questions as one that answers (an open loop), since
 // probes that wait for each other pass over an outage. Every address of the name is probed at the same
@@ -29,22 +29,22 @@ const spare = 8
 // each is called once for every probe and every lookup, when it has ended, one call at a time.
 //
 // Error: CodeInvalid when the path cannot be probed as written, before anything is sent.
-func (p *Prober) Stream(ctx context.Context, path probe.Path, every time.Duration, each func(probe.Sample)) error {
-	t, err := parse(path)
+func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sample)) error {
+	t, err := parse(of.Path)
 	switch {
 	case err != nil:
 		return err
-	case every <= 0:
-		return invalid(nil, "probes cannot be sent every %s", every)
+	case of.Every <= 0:
+		return invalid(nil, "probes cannot be sent every %s", of.Every)
 	}
-	s := &stream{p: p, t: t, every: every, each: each, start: monotonic()}
-	s.most = int64((p.limits.Connect+p.limits.Response)/every) + spare
+	s := &stream{p: p, t: t, every: of.Every, each: each, start: monotonic()}
+	s.most = int64((p.limits.Connect+p.limits.Response)/of.Every) + spare
 	if t.given.IsValid() {
 		s.addrs = []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}
 	} else {
 		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, s.lookUp) })
 	}
-	s.tick(ctx, every, s.launch)
+	s.tick(ctx, of.Every, s.launch)
 	s.group.Wait()
 	return nil
 }

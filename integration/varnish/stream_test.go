@@ -31,7 +31,7 @@ func streamed(t *testing.T, p *Prober, path probe.Path, every, long time.Duratio
 	if do != nil {
 		group.Go(do)
 	}
-	err := p.Stream(ctx, path, every, func(s probe.Sample) {
+	err := p.Stream(ctx, probe.Stream{Path: path, Every: every}, func(s probe.Sample) {
 		if inside.Add(1) != 1 {
 			t.Error("two samples at once")
 		}
@@ -263,12 +263,12 @@ func (r *turning) LookupNetIP(context.Context, string, string) ([]netip.Addr, er
 
 func TestStreamRefuses(t *testing.T) {
 	for _, path := range []probe.Path{{URL: "ftp://site.test/"}, {URL: "http://"}} {
-		err := New(Config{}).Stream(t.Context(), path, time.Second, nil)
+		err := New(Config{}).Stream(t.Context(), probe.Stream{Path: path, Every: time.Second}, nil)
 		if err == nil || upgrade.CodeOf(err) != upgrade.CodeInvalid {
 			t.Errorf("%s: %v", path.URL, err)
 		}
 	}
-	if err := New(Config{}).Stream(t.Context(), probe.Path{URL: "http://site.test/"}, 0, nil); err == nil {
+	if err := New(Config{}).Stream(t.Context(), probe.Stream{Path: probe.Path{URL: "http://site.test/"}}, nil); err == nil {
 		t.Error("an endless burst was begun")
 	}
 }

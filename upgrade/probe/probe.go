@@ -85,6 +85,7 @@ const (
 // Ladder is one attempt on one address of one path.
 type Ladder struct {
 	URL     string
+	Vantage Vantage        // from where; empty: Here
 	Address netip.AddrPort // that was dialled; zero when none was found
 	Rungs   []Rung
 	Status  int // HTTP status; 0 if none came

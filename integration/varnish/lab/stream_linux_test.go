@@ -23,7 +23,7 @@ func staged(t *testing.T, l *Lab, path probe.Path, every, before, down, after ti
 		p := varnish.New(varnish.Config{
 			Guard: guard(t), Limits: limits(), Dial: l.Dialer(User), Resolver: l.Resolver(User),
 		})
-		ended <- p.Stream(ctx, path, every, func(s probe.Sample) {
+		ended <- p.Stream(ctx, probe.Stream{Path: path, Every: every}, func(s probe.Sample) {
 			tallies[s.Address.IsValid()].Add(s)
 			last = max(last, s.Sched)
 		})
