@@ -39,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, job upgrade.Job, now time.Time, step
 	if c.due {
 		s.signal()
 	}
-	if len(c.journal) > 0 || len(step.Runs) > 0 || len(step.Verifications) > 0 {
+	if len(c.journal) > 0 || len(step.Runs) > 0 || len(step.Verifications) > 0 || len(step.Standings) > 0 || len(step.Learned) > 0 {
 		s.changed.tick()
 	}
 	return nil
@@ -71,7 +71,7 @@ func (c *commit) all() error {
 		return err
 	}
 	for _, write := range []func() error{
-		c.checkGiven, c.writeStarts, c.writeOwnEvents, c.writeRuns, c.writeAnswers, c.writeResults, c.writeApplies, c.writeOrders,
+		c.checkGiven, c.writeStarts, c.writeOwnEvents, c.writeRuns, c.writeAnswers, c.writeResults, c.writeLearned, c.writeStandings, c.writeApplies, c.writeOrders,
 		c.writePosted, c.writeRefs, c.writeBases, c.writeRequests, c.writeVerifications, c.writeDelivery,
 		c.writeJournal, c.wakeAll, c.release,
 	} {

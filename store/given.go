@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 // checkGiven looks whether what the step was decided on still holds. It is part of the transaction
@@ -48,6 +50,13 @@ func (c *commit) checkGiven() error {
 	for _, id := range slices.Sorted(maps.Keys(g.Answers)) {
 		err := unmoved(c.ctx, c.tx, fmt.Sprintf("what run %d answers for", id), int64(g.Answers[id]),
 			`SELECT count(*) FROM answers WHERE run_id = $1`, int64(id))
+		if err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(g.Standings), upgrade.StandingKey.Compare) {
+		err := unmoved(c.ctx, c.tx, fmt.Sprintf("what standing gate %s says", key), g.Standings[key],
+			`SELECT rev FROM standings WHERE gate = $1 AND environment = $2 AND stack = $3`, string(key.Gate), string(key.Environment), string(key.Stack))
 		if err != nil {
 			return err
 		}

@@ -38,19 +38,19 @@ func (c *commit) writeResult(id int64, r *upgrade.Result) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc, memo) VALUES ($1, $2, $3)`, id, evidence, r.Memo)
+	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc, memo, pending) VALUES ($1, $2, $3, $4)`, id, evidence, r.Memo, r.Pending)
 	return err
 }
 
 // Results returns every result of a run with its evidence, in order of arrival.
 func (s *Store) Results(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
-	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo
+	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo, e.pending
 		FROM results r JOIN evidence e ON e.result_id = r.id WHERE r.run_id = $1 ORDER BY r.id`)
 }
 
 // Outcomes returns every result of a run as Results does, but without evidence and memo, which may be large.
 func (s *Store) Outcomes(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
-	return s.results(ctx, run, `SELECT run_id, gate, stage, environment, outcome, doc, '{}', '' FROM results WHERE run_id = $1 ORDER BY id`)
+	return s.results(ctx, run, `SELECT run_id, gate, stage, environment, outcome, doc, '{}', '', '' FROM results WHERE run_id = $1 ORDER BY id`)
 }
 
 func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([]upgrade.Result, error) {
@@ -62,9 +62,41 @@ func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([
 	return results, err
 }
 
+// OpenResults returns the results that left something open, of all runs, in order of arrival; at most limit.
+func (s *Store) OpenResults(ctx context.Context, limit int) (open []upgrade.Open, err error) {
+	err = s.view(ctx, "read what results left open", func(t tx) (err error) {
+		open, err = list(ctx, t, func(scan func(...any) error) (o upgrade.Open, err error) {
+			o.Result, err = scanResult(func(into ...any) error { return scan(append([]any{&o.ID}, into...)...) })
+			return o, err
+		}, `SELECT r.id, r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo, e.pending
+			FROM evidence e JOIN results r ON r.id = e.result_id WHERE e.pending <> '' ORDER BY r.id LIMIT $1`, limit)
+		return err
+	})
+	return open, err
+}
+
+// writeLearned writes the evidence of results over with what was learned since.
+func (c *commit) writeLearned() error {
+	for i := range c.step.Learned {
+		l := &c.step.Learned[i]
+		evidence, err := encode(l.Evidence)
+		if err != nil {
+			return err
+		}
+		n, err := c.exec(c.ctx, `UPDATE evidence SET doc = $1, pending = $2 WHERE result_id = $3`, evidence, l.Pending, int64(l.Result))
+		if err != nil {
+			return fmt.Errorf("write what was learned about result %d: %w", l.Result, err)
+		}
+		if n == 0 {
+			return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no result %d", l.Result)}
+		}
+	}
+	return nil
+}
+
 func scanResult(scan func(...any) error) (r upgrade.Result, err error) {
 	var text, evidence string
-	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence, &r.Memo); err != nil {
+	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence, &r.Memo, &r.Pending); err != nil {
 		return upgrade.Result{}, err
 	}
 	var doc resultDoc

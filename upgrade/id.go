@@ -12,6 +12,9 @@ type RunID int64
 // String returns the number in decimal, as pages and addresses show it.
 func (id RunID) String() string { return strconv.FormatInt(int64(id), 10) }
 
+// ResultID identifies a kept result in the store.
+type ResultID int64
+
 // UpgradeID identifies an upgrade (a project and a tree) in the store.
 type UpgradeID int64 //nolint:revive // ID alone would not say of what, beside RunID and DeliveryID
 

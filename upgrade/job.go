@@ -106,15 +106,17 @@ type Step struct {
 	Answers map[RunID][]Answer
 	// Events are appended to journals; Seq and ID are given by the store. Run 0 means the only
 	// run in Starts.
-	Events   []Event
-	Results  []Result
-	Applies  []Apply // inserted or, if (Run, N) exists, updated; a second row of one FileDigest is CodeConflict
-	Orders   []Order // inserted if ID is 0, else updated
-	Posted   []Posted
-	Requests []Request   // asked of other runs, whose jobs are woken; Run 0 is not allowed
-	Handled  []RequestID // requests that were granted or refused
-	Refs     []RefState  // compare-and-set on Rev; CodeStale if it was moved
-	Bases    []Base
+	Events    []Event
+	Results   []Result
+	Learned   []Learned  // what results left open, and what came of that
+	Standings []Standing // newest answers; of each only Key and Result are read
+	Applies   []Apply    // inserted or, if (Run, N) exists, updated; a second row of one FileDigest is CodeConflict
+	Orders    []Order    // inserted if ID is 0, else updated
+	Posted    []Posted
+	Requests  []Request   // asked of other runs, whose jobs are woken; Run 0 is not allowed
+	Handled   []RequestID // requests that were granted or refused
+	Refs      []RefState  // compare-and-set on Rev; CodeStale if it was moved
+	Bases     []Base
 	// Verifications are written over, each with Rev as it was read; CodeStale if it was written since.
 	Verifications []Verification
 	// Given is what the decision rests on; CodeStale when any of it no longer holds.
@@ -135,6 +137,8 @@ type Given struct {
 	Bases   map[StackName]int64 // their revisions; 0: none is known
 	Answers map[RunID]int       // for how many refs and commits they answer
 	Unasked []RunID             // nothing is asked of these runs that was not answered
+	// Standings are the revisions of what standing gates say; 0: one was never asked.
+	Standings map[StandingKey]int64
 }
 
 // LastApply says which apply was begun last on a stack's environment.

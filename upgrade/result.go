@@ -56,8 +56,22 @@ type Result struct {
 	StartedAt   time.Time
 	Took        time.Duration
 	GoodFor     time.Duration // from StartedAt on; 0: while nothing changes
-	Memo        string        // before: what the gate keeps for itself, opaque; may be large
+	Memo        string        // before, standing: what the gate keeps for itself, opaque; may be large
+	Pending     string        // what it could not know yet and may learn later, opaque; "": nothing
 	Evidence    Evidence
+}
+
+// Learned is what a gate learned later about what a result had left open.
+type Learned struct {
+	Result   ResultID
+	Evidence Evidence // as it is now
+	Pending  string   // what is still open; "": nothing
+}
+
+// Open is a result that left something open.
+type Open struct {
+	ID     ResultID
+	Result Result
 }
 
 // Expired reports whether the result is older than its limit at now.

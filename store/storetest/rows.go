@@ -38,7 +38,7 @@ func testResults(b *bench) {
 		t.Fatalf("read back with %v (-want +got); is a new field missing in resultDoc?\n%s", err, diff)
 	}
 	for i := range want {
-		want[i].Evidence, want[i].Memo = upgrade.Evidence{}, ""
+		want[i].Evidence, want[i].Memo, want[i].Pending = upgrade.Evidence{}, "", ""
 	}
 	got, err = b.Outcomes(t.Context(), run.ID)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
