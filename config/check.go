@@ -20,7 +20,7 @@ const minKey = 24
 func (r *reader) check(raw *rawFile) *Config {
 	cfg := &Config{
 		Server: r.checkServer(&raw.server), GitLab: r.checkGitLab(&raw.gitlab), Terraform: raw.terraform, Network: raw.network.allow,
-		Retention: raw.retention,
+		Retention: raw.retention, Vantages: r.checkVantages(raw.vantages),
 	}
 	if cfg.Terraform.ParallelRuns == 0 { // the whole of terraform was left out
 		cfg.Terraform.ParallelRuns = defaultRuns

@@ -6,6 +6,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // Config is a file that was found to be right, with every default filled in.
@@ -16,6 +17,7 @@ type Config struct {
 	GitLab       GitLab
 	Terraform    Terraform
 	Network      []Allow // what probes may reach beyond public addresses
+	Vantages     []Vantage
 	Environments []Environment
 	Stacks       []upgrade.Stack
 	States       []State // of other Terraforms, in file order
@@ -66,6 +68,15 @@ type Allow struct {
 	Prefix netip.Prefix // masked, never IPv4 in IPv6
 	Ports  []uint16     // ascending, at least one
 }
+
+// Vantage is a place besides this host from which gates probe.
+type Vantage struct {
+	Name probe.Vantage // never one that the product uses itself
+	Kind string        // KindAgent
+}
+
+// KindAgent is a vantage at which `upgradegate agent` runs, under the same name.
+const KindAgent = "agent"
 
 // Environment is one of the environments, "staging" and "production" among them.
 type Environment struct {

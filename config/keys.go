@@ -15,6 +15,7 @@ func table() shape[rawFile] {
 		required("gitlab", "The GitLab that sends deliveries and holds production.", gitlabShape(), func(f *rawFile) *rawGitLab { return &f.gitlab }),
 		optional("terraform", "Which Terraform is used, and as whom.", terraformShape(), func(f *rawFile) *Terraform { return &f.terraform }),
 		optional("network", "What probes may reach.", networkShape(), func(f *rawFile) *struct{ allow []Allow } { return &f.network }),
+		optional("vantages", "Places besides this host from which gates probe.", list(vantageShape(), 0), func(f *rawFile) *[]rawVantage { return &f.vantages }),
 		required("environments", "The environments, staging and production among them, and how gates reach their AWS.", dictionary(name[string]("an environment"), environmentShape(), 1), func(f *rawFile) *[]pair[rawEnvironment] { return &f.environments }),
 		required("stacks", "Root modules of Terraform, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
 		optional("states", "States of other Terraforms that may own the same things.", list(stateShape(), 0), func(f *rawFile) *[]rawState { return &f.states }),

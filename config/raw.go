@@ -5,6 +5,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // The raw types mirror the file, value by value; what was not written, or was wrong, is zero.
@@ -16,11 +17,17 @@ type rawFile struct {
 	gitlab       rawGitLab
 	terraform    Terraform
 	network      struct{ allow []Allow }
+	vantages     []rawVantage
 	environments []pair[rawEnvironment]
 	stacks       []rawStack
 	states       []rawState
 	gates        []rawGate
 	retention    Retention
+}
+
+type rawVantage struct {
+	name probe.Vantage
+	kind string
 }
 
 type rawServer struct {
