@@ -85,6 +85,7 @@ type Evidence struct {
 	Tables []Table
 	Quotes []Quote
 	Spans  []Span
+	Marks  []Mark // what Terraform did meanwhile, in the order of time
 	Log    []LogLine
 }
 
@@ -109,6 +110,16 @@ type Quote struct {
 type Span struct {
 	Name     string
 	From, To time.Time // To is zero while it goes on or if it was not reached
+	Failed   bool
+}
+
+// Mark is one step of Terraform's, as it stands beside what a gate watched. A replacement is one step, from the
+// beginning of its first half to the end of its second.
+type Mark struct {
+	Address  string // of the resource
+	Action   string // as plan.Action has it: create, update, delete, replace
+	From, To time.Time
+	Open     bool // it had not ended; To is zero
 	Failed   bool
 }
 
