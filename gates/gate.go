@@ -25,9 +25,12 @@ type Gate struct {
 	GoodFor     time.Duration // how long an answer counts; 0: while nothing changes
 	Deadline    time.Duration // for one asking, tries included
 	Skip        *Skip
-	Before      Before // nil: it needs no look before an apply
-	During      During // of the stage during, and of no other
-	Check       Check  // nil with the stage during
+	Before      Before        // nil: it needs no look before an apply
+	During      During        // of the stage during, and of no other
+	Check       Check         // nil with the stage during
+	Learn       Learn         // nil: its results leave nothing open
+	Every       time.Duration // of the stage standing: how often it is asked
+	PerStack    bool          // of the stage standing: it is asked of each stack by itself
 }
 
 // Skip says why a gate is not asked, and until when.
@@ -49,7 +52,9 @@ type Input struct {
 	Round int
 	Apply int // the run's apply that it is about, from 1; for the stages plan, before and during
 	Early bool
-	Plan  plan.Summary // of the run's last plan: at the stage "plan" to be judged, after it what was applied
+	// Standing: it is asked again and again, of no run. Of Run, only Environment is set then.
+	Standing bool
+	Plan     plan.Summary // of the run's last plan: at the stage "plan" to be judged, after it what was applied
 	// Befores are the results of the stage before at the start of what is judged. The runner looks up
 	// each gate's own there, by name and environment, and hands it its memo.
 	Befores []upgrade.Result
@@ -90,6 +95,11 @@ type Watch interface {
 // Check asks once. It writes what it sees into the recorder, honours ctx, and cleans up after itself
 // even when ctx has ended.
 type Check func(ctx context.Context, in Input, rec *Recorder) error
+
+// Learn asks again what a result had left open with [Recorder.Leave], and writes what is known now over the
+// result's evidence. The text is for the journal, one sentence without full stop; empty: nothing new. What is
+// still open it leaves again.
+type Learn func(ctx context.Context, pending string, rec *Recorder) (text string, err error)
 
 // failure is a "no": the thing is wrong, and we are sure.
 type failure struct {

@@ -31,7 +31,7 @@ func (s GrantsSettings) Bind(gate *Gate, deps Deps) error {
 		return fmt.Errorf("reach AWS of %s: %w", gate.Environment, err)
 	}
 	g := grants{GrantsSettings: s, env: gate.Environment, aws: aws, clock: deps.Clock}
-	gate.Before, gate.Check = g.before, g.check
+	gate.Before, gate.Check, gate.Learn = g.before, g.check, g.learn
 	return nil
 }
 
@@ -80,14 +80,15 @@ func (g grants) before(ctx context.Context, _ Input, rec *Recorder) (string, err
 // inquest is one check at work.
 type inquest struct {
 	grants
-	rec    *Recorder
-	chain  chain
-	memo   memo // of version 0: there is nothing to compare with
-	keys   []keyState
-	diffs  []difference
-	events []cloud.KeyEvent
-	faults []fault
-	doubts []string
+	rec      *Recorder
+	standing bool
+	chain    chain
+	memo     memo // of version 0: there is nothing to compare with
+	keys     []keyState
+	diffs    []difference
+	faults   []fault
+	losses   []memoLoss
+	doubts   []string
 }
 
 // fault is one thing that is wrong.
@@ -102,7 +103,7 @@ type fault struct {
 }
 
 func (g grants) check(ctx context.Context, in Input, rec *Recorder) error {
-	q := &inquest{grants: g, rec: rec}
+	q := &inquest{grants: g, rec: rec, standing: in.Standing}
 	if in.Memo != "" {
 		var err error
 		if q.memo, err = readMemo(in.Memo); err != nil {
@@ -181,7 +182,7 @@ func (q *inquest) judgeKeys() {
 			q.faults = append(q.faults, fault{
 				brief:  brief("%s's group %s cannot start: the key of its image %s", q.env, q.Group, words),
 				text:   fmt.Sprintf("the key %s of group %s %s, so no instance can start", state.key.ARN, q.Group, words),
-				advice: "make the key usable again with the command under Repair, then run the gates again",
+				advice: "make the key usable again with the command under Repair",
 				mend:   revive(state.key),
 			})
 		} else if words != "" {
@@ -217,13 +218,13 @@ func (q *inquest) missing(state keyState, rights []right, lack []string) fault {
 		brief: brief("%s's group %s cannot use the key of its image", q.env, q.Group),
 		text: fmt.Sprintf("the role %s, by which group %s launches, lacks %s on key %s",
 			who, q.Group, strings.Join(lack, ", "), state.key.ARN),
-		advice: "give the role what it lacks with the command under Repair, then run the gates again",
+		advice: "give the role what it lacks with the command under Repair",
 	}
 	for _, r := range rights {
 		switch {
 		case r.needed && r.policy.deny == yes:
 			f.why = fmt.Sprintf("; statement %s of the key policy denies it", r.policy.by)
-			f.advice = fmt.Sprintf("take the role out of statement %s of the policy of key %s, then run the gates again", r.policy.by, shortKey(state.key.ARN))
+			f.advice = fmt.Sprintf("take the role out of statement %s of the policy of key %s", r.policy.by, shortKey(state.key.ARN))
 			return f
 		case r.needed && r.held() == no && r.constrained != nil:
 			f.why = fmt.Sprintf("; its grant %s does not count, for it has constraints", grantName(*r.constrained))
@@ -254,12 +255,44 @@ func (q *inquest) verdict(in Input) error {
 		}
 	}
 	q.passed()
+	if in.Standing {
+		return q.goOn()
+	}
+	return nil
+}
+
+// remembered is how long a standing gate warns of a loss that the group does not feel.
+const remembered = 24 * time.Hour
+
+// goOn keeps the inventory of now for the next asking. One that finds the group's role without what it needs
+// keeps the one that it had, so that it can go on naming the grant that is lost.
+func (q *inquest) goOn() error {
+	now := memo{Version: memoVersion, At: q.clock.Now(), Group: q.Group, Role: q.chain.who.role}
+	for _, loss := range append(q.memo.Losses, q.losses...) {
+		if now.At.Sub(loss.At) < remembered {
+			now.Losses = append(now.Losses, loss)
+			q.rec.Warnf("%s: if nobody meant to, give it back", loss.Text)
+		}
+	}
+	for _, state := range q.keys {
+		if q.inChain(state.key.ARN) {
+			now.Keys = append(now.Keys, state.memo())
+		}
+	}
+	text, err := now.text()
+	if err != nil {
+		return err
+	}
+	q.rec.Keep(text)
 	return nil
 }
 
 func (q *inquest) passed() {
 	since := "; nothing was applied since"
-	if q.memo.Version > 0 {
+	switch {
+	case q.standing && (q.memo.Version == 0 || len(q.losses) > 0):
+		since = ""
+	case q.memo.Version > 0:
 		since = ", and nothing is lost since " + clockTime(q.memo.At)
 	}
 	role := principalName(q.chain.who.role, q.chain.who.account)

@@ -24,6 +24,14 @@ type memo struct {
 	Group   string    `json:"group"`
 	Role    string    `json:"role"`
 	Keys    []memoKey `json:"keys"`
+	// Losses are what a standing gate has seen somebody lose of late.
+	Losses []memoLoss `json:"losses,omitempty"`
+}
+
+// memoLoss is a loss that the group does not feel.
+type memoLoss struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 type memoKey struct {
@@ -126,11 +134,11 @@ func (f fate) words() string {
 }
 
 // took begins what it took from somebody.
-func (f fate) took() string {
+func (f fate) took(since string) string {
 	if f == fateChanged {
-		return "was changed since the change began and no longer gives"
+		return "was changed " + since + " and no longer gives"
 	}
-	return "is gone since the change began, and with it"
+	return "is gone " + since + ", and with it"
 }
 
 // difference is one grant that is not what it was.

@@ -117,7 +117,11 @@ func (q *inquest) record() {
 	if q.memo.Role != "" && q.memo.Role != q.chain.who.role {
 		rec.Warnf("group %s launched by the role %s before the change, and does so by %s now", q.Group, q.memo.Role, q.chain.who.role)
 	}
-	rec.Table("Grants since before the change", []string{"Change", "Grant", "Grantee", "Key", "Operations", "Now"}, rows)
+	title := "Grants since before the change"
+	if q.standing {
+		title = "Grants since the time before"
+	}
+	rec.Table(title, []string{"Change", "Grant", "Grantee", "Key", "Operations", "Now"}, rows)
 }
 
 func withConstraints(g cloud.Grant) string {
@@ -153,5 +157,9 @@ func (q *inquest) refuse() error {
 		text += fmt.Sprintf("; and %d more", more)
 	}
 	first := q.faults[0]
-	return Advise(FailBrief(first.brief, "%s", text), "%s", first.advice)
+	then := "run the gates again"
+	if q.standing {
+		then = "have this gate ask again"
+	}
+	return Advise(FailBrief(first.brief, "%s", text), "%s, then %s", first.advice, then)
 }

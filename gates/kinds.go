@@ -16,6 +16,8 @@ type Kind struct {
 	Settle      time.Duration
 	GoodFor     time.Duration
 	Deadline    time.Duration
+	Every       time.Duration // of the stage standing
+	PerStack    bool          // of the stage standing: asked of each stack by itself
 }
 
 // Names of the kinds.
@@ -47,10 +49,10 @@ func Kinds() []Kind {
 		{Name: KindGuard, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 5 * time.Minute},
 		// Grants and revocations are listed at once, whenever they take effect: aws.md §1. It reads, and
 		// touches nothing that runs.
-		{Name: KindGrants, Stages: []upgrade.Stage{upgrade.StageAfter}, Early: true, GoodFor: 24 * time.Hour, Deadline: 5 * time.Minute},
+		{Name: KindGrants, Stages: []upgrade.Stage{upgrade.StageAfter, upgrade.StageStanding}, Early: true, GoodFor: 24 * time.Hour, Deadline: 5 * time.Minute, Every: 5 * time.Minute},
 		// What other states own is asked of states that may have to be read for it.
 		{Name: KindOwner, Stages: []upgrade.Stage{upgrade.StagePlan}, Deadline: 10 * time.Minute},
-		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter}, Deadline: 30 * time.Minute},
+		{Name: KindSettled, Stages: []upgrade.Stage{upgrade.StageAfter, upgrade.StageStanding}, Deadline: 30 * time.Minute, Every: time.Hour, PerStack: true},
 	}
 }
 

@@ -25,6 +25,8 @@ type Recorder struct {
 	evidence upgrade.Evidence
 	warnings []string
 	passed   string
+	memo     string
+	pending  string
 	dropped  int
 }
 
@@ -122,6 +124,21 @@ func (r *Recorder) Passed(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.passed = text
+}
+
+// Keep keeps what the next asking of a standing gate gets in Input.Memo; it holds no secret. Without it, what
+// was kept before stays.
+func (r *Recorder) Keep(memo string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memo = r.mask(memo)
+}
+
+// Leave keeps what could not be known yet and may be learned later, for the gate's Learn.
+func (r *Recorder) Leave(pending string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending = r.mask(pending)
 }
 
 // close returns what was kept. Later calls of the recorder's methods change nothing of it.

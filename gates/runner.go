@@ -105,9 +105,29 @@ func (r Runner) before(ctx context.Context, gate Gate, in Input) upgrade.Result 
 	return result
 }
 
+// Learn asks a gate what a result of its had left open, and returns what is known now and a text for the
+// journal, empty while there is nothing new. Error: nobody could tell, and the result stays as it is.
+func (r Runner) Learn(ctx context.Context, gate Gate, open upgrade.Open) (learned upgrade.Learned, text string, err error) {
+	learned = upgrade.Learned{Result: open.ID, Evidence: open.Result.Evidence}
+	if gate.Learn == nil {
+		return learned, "", nil
+	}
+	ctx, cancel := r.within(ctx, gate.Deadline)
+	defer cancel()
+	rec := NewRecorder(r.Clock.Now, r.Mask)
+	rec.evidence = open.Result.Evidence
+	err = once(ctx, rec, func(ctx context.Context, rec *Recorder) (err error) {
+		text, err = gate.Learn(ctx, open.Result.Pending, rec)
+		return err
+	})
+	learned.Evidence, _, _ = rec.close()
+	learned.Pending = rec.pending
+	return learned, r.masked(text), err
+}
+
 // of returns the input as the gate gets it.
 func (in Input) of(gate Gate) Input {
-	in.Gate = gate.Name
+	in.Gate, in.Standing = gate.Name, gate.Stage == upgrade.StageStanding
 	for _, result := range in.Befores {
 		if result.Stage == upgrade.StageBefore && result.Gate == gate.Name && result.Environment == gate.Environment {
 			in.Memo = result.Memo
@@ -152,6 +172,7 @@ func (r Runner) close(ctx context.Context, result *upgrade.Result, rec *Recorder
 	result.Took = r.Clock.Now().Sub(result.StartedAt)
 	var passed string
 	result.Evidence, result.Warnings, passed = rec.close()
+	result.Memo, result.Pending = rec.memo, rec.pending
 	r.decide(ctx, result, passed, err)
 }
 

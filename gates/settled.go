@@ -42,6 +42,9 @@ func settled(ctx context.Context, in Input, rec *Recorder) error {
 	rec.Fact("Planned with", "%s", again.Header.Tool)
 	if again.Empty() {
 		rec.Passed("a new plan is empty")
+		if in.Standing {
+			rec.Passed("a plan of %s in %s is empty", in.Stack.Name, envOf(in))
+		}
 		return nil
 	}
 	var drifted int
@@ -49,7 +52,7 @@ func settled(ctx context.Context, in Input, rec *Recorder) error {
 	var words []string
 	for i := range again.Changes {
 		change := &again.Changes[i]
-		from := origin(*change, again, in.Plan)
+		from := origin(*change, again, in)
 		if from == fromOutside {
 			drifted++
 		}
@@ -62,8 +65,13 @@ func settled(ctx context.Context, in Input, rec *Recorder) error {
 	}
 	rec.Table("Still to change", []string{"Resource", "What would happen", "How it differs", "Since when", "Why"}, rows)
 	left, env := leftover(again), string(envOf(in))
-	no := FailBrief("a new plan of "+env+" still changes "+left,
-		"a new plan still changes %s%s", left, prefixed(": ", andMore(words[:min(len(words), listed)], len(words))))
+	listing := prefixed(": ", andMore(words[:min(len(words), listed)], len(words)))
+	if in.Standing {
+		return Advise(FailBrief(fmt.Sprintf("%s of %s is not as its configuration says", in.Stack.Name, env),
+			"a plan of %s in %s changes %s%s", in.Stack.Name, env, left, listing),
+			"find out what else changes %s, and bring it back to its configuration or the configuration to it", env)
+	}
+	no := FailBrief("a new plan of "+env+" still changes "+left, "a new plan still changes %s%s", left, listing)
 	switch {
 	case drifted == len(again.Changes) && drifted > 0:
 		return Advise(no, "find out what else changes %s, then run the gates again", env)
@@ -78,14 +86,17 @@ const (
 	fromOutside = "changed by something else since the apply"
 	fromApply   = "the apply was to make it so, and did not"
 	fromNowhere = "the plan that was applied left it alone"
+	fromConfig  = "the configuration asks for it, and it was not applied"
 )
 
 // origin tells drift from what the apply did not reach.
-func origin(change plan.Change, again, applied plan.Summary) string {
-	if slices.Contains(again.Drifted, change.Address) {
+func origin(change plan.Change, again plan.Summary, in Input) string {
+	switch {
+	case slices.Contains(again.Drifted, change.Address):
 		return fromOutside
-	}
-	if slices.ContainsFunc(applied.Changes, func(c plan.Change) bool { return c.Address == change.Address }) {
+	case in.Standing:
+		return fromConfig
+	case slices.ContainsFunc(in.Plan.Changes, func(c plan.Change) bool { return c.Address == change.Address }):
 		return fromApply
 	}
 	return fromNowhere
