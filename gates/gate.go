@@ -62,6 +62,8 @@ type Input struct {
 	// Intend writes down, before it is done, what a gate is about to make outside, so that it can be seen even
 	// if nobody lives to tell (S4). What cannot be written down is not done. nil: nobody keeps it.
 	Intend func(ctx context.Context, what string) error
+	// Marks returns what Terraform has done in the apply so far, in the order of time; nil where nobody knows.
+	Marks func(ctx context.Context) ([]upgrade.Mark, error)
 	// Replan makes a new plan of what was applied, without applying it; nil where there is none to make.
 	Replan func(ctx context.Context) (plan.Summary, error)
 }

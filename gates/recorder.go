@@ -96,6 +96,18 @@ func (r *Recorder) Span(span upgrade.Span) {
 	r.evidence.Spans = append(r.evidence.Spans, span)
 }
 
+// Marks keeps what Terraform did meanwhile, in place of what was kept of it before.
+func (r *Recorder) Marks(marks []upgrade.Mark) {
+	kept := make([]upgrade.Mark, len(marks))
+	for i, mark := range marks {
+		mark.Address = r.mask(mark.Address)
+		kept[i] = mark
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evidence.Marks = kept
+}
+
 // Logf adds a line to the gate's own log.
 func (r *Recorder) Logf(format string, args ...any) {
 	text := r.mask(fmt.Sprintf(format, args...))
@@ -148,7 +160,7 @@ func (r *Recorder) close() (evidence upgrade.Evidence, warnings []string, passed
 	evidence = upgrade.Evidence{
 		Facts: slices.Clone(r.evidence.Facts), Tables: slices.Clone(r.evidence.Tables),
 		Quotes: slices.Clone(r.evidence.Quotes), Spans: slices.Clone(r.evidence.Spans),
-		Log: slices.Clone(r.evidence.Log),
+		Marks: slices.Clone(r.evidence.Marks), Log: slices.Clone(r.evidence.Log),
 	}
 	if r.dropped > 0 {
 		evidence.Log = append(evidence.Log, upgrade.LogLine{At: r.now(), Text: fmt.Sprintf("%d more lines were not kept", r.dropped)})
