@@ -15,6 +15,7 @@ import (
 // loopback.
 type Guard struct {
 	Allow []Allow
+	Only  bool // nothing but what Allow lists: not public addresses either
 }
 
 // Check reports whether addr may be dialled. Error: CodeForbidden, saying what kind of address it is.
@@ -30,13 +31,19 @@ func (g Guard) Check(addr netip.AddrPort) error {
 			Hint: "probe the site by an address that its users have",
 		}
 	}
-	if public(at) {
+	if public(at) && !g.Only {
 		return nil
 	}
 	addr = netip.AddrPortFrom(at, addr.Port())
 	for _, entry := range g.Allow {
 		if entry.covers(addr) {
 			return nil
+		}
+	}
+	if g.Only {
+		return &upgrade.Error{
+			Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("%s is not among what this agent may reach", addr),
+			Hint: fmt.Sprintf("start it with --allow \"%s:%d\" as well, if it should", netip.PrefixFrom(at, at.BitLen()), addr.Port()),
 		}
 	}
 	return &upgrade.Error{
