@@ -60,27 +60,7 @@ const journalPage = 1000
 
 // skipTold counts the ticks of this apply that an earlier process wrote into the journal.
 func (a *apply) skipTold(ctx context.Context) error {
-	return a.eachTick(ctx, func(upgrade.Event) { a.told++ })
-}
-
-// eachTick goes over what the journal has of this apply's resources, oldest first.
-func (a *apply) eachTick(ctx context.Context, each func(upgrade.Event)) error {
-	filter := upgrade.EventFilter{Run: a.run.ID, Limit: journalPage}
-	for {
-		events, err := a.Store.Events(ctx, filter)
-		if err != nil {
-			return fmt.Errorf("read the journal of run %d: %w", a.run.ID, err)
-		}
-		for _, event := range events {
-			if event.Kind == upgrade.EventResource && event.Data["n"] == strconv.Itoa(a.row.N) {
-				each(event)
-			}
-			filter.After = event.Seq
-		}
-		if len(events) < filter.Limit {
-			return nil
-		}
-	}
+	return a.eachTick(ctx, a.run.ID, a.row.N, func(upgrade.Event) { a.told++ })
 }
 
 func (a *apply) attempt() plan.Attempt {

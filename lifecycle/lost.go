@@ -122,7 +122,7 @@ func (a *apply) stranger(ctx context.Context, left plan.Summary) (string, error)
 // begun returns the addresses at which the lost apply began something and did not tell its end.
 func (a *apply) begun(ctx context.Context) (map[string]bool, error) {
 	open := map[string]bool{}
-	err := a.eachTick(ctx, func(event upgrade.Event) {
+	err := a.eachTick(ctx, a.run.ID, a.row.N, func(event upgrade.Event) {
 		open[event.Data["address"]] = event.Data["state"] == string(plan.TickStart)
 	})
 	return open, err

@@ -45,6 +45,7 @@ func (l *Lifecycle) beginWatch(ctx context.Context, run upgrade.Run) error {
 		return err
 	}
 	in := gates.Input{Run: run, Stack: l.stacks[run.Stack], Round: run.Round, Apply: run.Applies, Befores: befores}
+	in.Marks = func(ctx context.Context) ([]upgrade.Mark, error) { return l.marks(ctx, run.ID, run.Applies) }
 	l.watches.all[key] = &watch{watching: l.runner.Watch(ctx, asked, in)}
 	return nil
 }
