@@ -158,6 +158,7 @@ func (a availability) nothing(s sight) error {
 
 func (a availability) during(ctx context.Context, in Input) (Watch, error) {
 	w := a.watch()
+	w.marks = in.Marks
 	if in.Memo != "" {
 		if err := json.Unmarshal([]byte(in.Memo), &w.before); err != nil {
 			return nil, fmt.Errorf("read what was kept before the apply: %w", err)
@@ -199,6 +200,10 @@ type outageWatch struct {
 	last    time.Duration // when the last probe was due
 	failure probe.Sample  // the first
 	trouble probe.Sample  // the first that says nothing about the site
+
+	marks func(ctx context.Context) ([]upgrade.Mark, error) // see Input
+	steps []upgrade.Mark                                    // what it said, if it could
+	known bool                                              // that it could
 }
 
 func (w *outageWatch) add(s probe.Sample) {
@@ -222,7 +227,7 @@ func (w *outageWatch) add(s probe.Sample) {
 }
 
 // End ends the probing, waits for what is in flight, at most the limits of a probe, and judges.
-func (w *outageWatch) End(_ context.Context, rec *Recorder) error {
+func (w *outageWatch) End(ctx context.Context, rec *Recorder) error {
 	w.stop()
 	<-w.done
 	if w.err != nil {
@@ -230,6 +235,7 @@ func (w *outageWatch) End(_ context.Context, rec *Recorder) error {
 	}
 	s := w.sight()
 	w.record(rec, s)
+	w.readMarks(ctx, rec, s)
 	w.recordOutages(rec, s)
 	if w.before.Probes > 0 {
 		rec.Fact("Before the apply", "%s, 99 %% of them within %s, at %s", counted(w.before.Probes, "probe"), length(w.before.P99), strings.Join(w.before.Addresses, ", "))

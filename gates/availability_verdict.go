@@ -93,14 +93,14 @@ func (w *outageWatch) verdict(rec *Recorder, s sight) error {
 	limit := w.Budget
 	if o, ok := s.open(); ok {
 		return FailBrief("the site went down and did not recover, "+upgrade.LongOutage,
-			"%s was down when the watch ended, for %s by then: %s", w.where(s, o), length(o.Best), w.sentence(s))
+			"%s was down when the watch ended, for %s by then: %s", w.where(s, o), length(o.Best), w.told(s))
 	}
 	var certain, doubtful time.Duration
 	for _, o := range s.outages {
 		certain, doubtful = max(certain, o.Certain), max(doubtful, o.Certain+o.Blind)
 	}
 	if certain > limit.Longest || s.surely > limit.Total {
-		return FailBrief(w.brief(s), "%s", w.sentence(s))
+		return w.no(s)
 	}
 	switch {
 	case s.sent == 0:
@@ -121,26 +121,30 @@ func (w *outageWatch) verdict(rec *Recorder, s sight) error {
 		}
 	}
 	if s.longest.Most > limit.Longest || s.atMost > limit.Total {
-		rec.Warnf("perhaps over the budget: %s; probes every %s cannot tell exactly", w.sentence(s), length(w.Every))
+		rec.Warnf("perhaps over the budget: %s; probes every %s cannot tell exactly", w.told(s), length(w.Every))
 	}
 	if len(s.outages) == 0 {
 		rec.Passed("%s answered all along: %s, one every %s", w.Path.URL, counted(s.sent, "probe"), length(w.Every))
 		return nil
 	}
-	rec.Passed("%s", w.sentence(s))
+	rec.Passed("%s", w.told(s))
 	return nil
 }
 
 // brief is the outage for a headline.
 func (w *outageWatch) brief(s sight) string {
-	text := fmt.Sprintf("%s was down for %s during the apply", w.where(s, s.longest), roughly(s.longest.Best))
-	if s.longest.Certain <= w.Budget.Longest { // it is the sum that counts
-		text = fmt.Sprintf("the site was down for %s in all during the apply", roughly(s.total))
+	text := fmt.Sprintf("%s was down for %s", w.where(s, s.longest), roughly(s.longest.Best))
+	inAll := s.longest.Certain <= w.Budget.Longest // it is the sum that counts
+	if inAll {
+		text = fmt.Sprintf("the site was down for %s in all", roughly(s.total))
 	}
-	if s.longest.Best > 10*w.Budget.Longest {
-		text += ", " + upgrade.LongOutage
+	switch far := s.longest.Best > 10*w.Budget.Longest; {
+	case far:
+		return text + " during the apply, " + upgrade.LongOutage
+	case inAll:
+		return text + " during the apply"
 	}
-	return text
+	return w.whileWhat(text, s)
 }
 
 // where says what was down.

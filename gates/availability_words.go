@@ -36,7 +36,7 @@ func (a availability) record(rec *Recorder, s sight) {
 }
 
 // recordOutages keeps each outage, for the timeline and as a table.
-func (a availability) recordOutages(rec *Recorder, s sight) {
+func (w *outageWatch) recordOutages(rec *Recorder, s sight) {
 	var rows [][]string
 	for i, o := range s.outages {
 		from, to := s.began.Add(o.From), s.began.Add(o.To)
@@ -49,6 +49,9 @@ func (a availability) recordOutages(rec *Recorder, s sight) {
 		if o.Open {
 			row[1], span.To = "not ended", time.Time{}
 		}
+		if w.known {
+			row = append(row, w.within(s, o, w.steps...).cell())
+		}
 		rows = append(rows, row)
 		if i < drawn {
 			rec.Span(span)
@@ -57,10 +60,14 @@ func (a availability) recordOutages(rec *Recorder, s sight) {
 	if len(rows) == 0 {
 		return
 	}
-	rec.Table("Outages", []string{"From", "To", "Length", "What", "Address"}, rows)
+	columns := []string{"From", "To", "Length", "What", "Address"}
+	if w.known {
+		columns = append(columns, "Terraform")
+	}
+	rec.Table("Outages", columns, rows)
 	for _, o := range s.outages {
 		if o.Quote != "" {
-			rec.Quote(a.Path.URL, o.Quote, s.began.Add(o.From))
+			rec.Quote(w.Path.URL, o.Quote, s.began.Add(o.From))
 			return
 		}
 	}
