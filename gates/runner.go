@@ -59,6 +59,12 @@ func (r Runner) Before(ctx context.Context, asked []Gate, in Input) []upgrade.Re
 	return r.all(len(looking), func(i int) upgrade.Result { return r.before(ctx, looking[i], in) })
 }
 
+// Each does n pieces of work at once, and returns when all have ended. The caller has begun work with the
+// clock.
+func (r Runner) Each(n int, work func(i int)) {
+	r.all(n, func(i int) upgrade.Result { work(i); return upgrade.Result{} })
+}
+
 // all does n pieces of work at once and returns what came of each.
 func (r Runner) all(n int, work func(i int) upgrade.Result) []upgrade.Result {
 	results := make([]upgrade.Result, n)

@@ -44,6 +44,11 @@ func (l *Lifecycle) checking(ctx context.Context, w *engine.Work, run upgrade.Ru
 			return upgrade.Step{}, err
 		}
 	}
+	if err := l.askBroken(ctx, w, run); errors.Is(err, errAsked) {
+		return upgrade.Step{Next: upgrade.Go()}, nil
+	} else if err != nil {
+		return upgrade.Step{}, err
+	}
 	return l.decide(ctx, run)
 }
 
@@ -161,7 +166,7 @@ func (l *Lifecycle) decide(ctx context.Context, run upgrade.Run) (upgrade.Step, 
 	if err != nil {
 		return upgrade.Step{}, err
 	}
-	causes, _, err := l.stands(ctx, run, c)
+	causes, _, _, err := l.stands(ctx, run, c)
 	if err != nil {
 		return upgrade.Step{}, err
 	}

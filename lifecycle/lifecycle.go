@@ -41,7 +41,8 @@ type Lifecycle struct {
 	stacks map[upgrade.StackName]upgrade.Stack
 	runner gates.Runner
 
-	watches watches
+	watches  watches
+	standing []invariant // what is asked again and again, in the order of the file
 }
 
 // The names of the periodic jobs.
@@ -50,6 +51,7 @@ const (
 	periodicReap      = "reap"
 	periodicPurge     = "purge"
 	periodicStates    = "states"
+	periodicLearn     = "learn"
 )
 
 // New checks the configuration and returns a Lifecycle. CodeInvalid for a stack without anything that
@@ -66,6 +68,7 @@ func New(c Config) (*Lifecycle, error) {
 	for _, stack := range c.Stacks {
 		l.stacks[stack.Name] = stack
 	}
+	l.standing = l.allStanding()
 	var problems []error
 	for _, stack := range c.Stacks {
 		problems = append(problems, l.checkStack(stack))
@@ -137,7 +140,11 @@ func (l *Lifecycle) Handlers() map[upgrade.JobKind]engine.Handler {
 // Start makes sure that the periodic jobs exist. Call it once before the engine runs.
 func (l *Lifecycle) Start(ctx context.Context) error {
 	now := l.Clock.Now()
-	for _, name := range []string{periodicReconcile, periodicReap, periodicPurge} {
+	names := []string{periodicReconcile, periodicReap, periodicPurge, periodicLearn}
+	for _, asked := range l.standing {
+		names = append(names, asked.subject())
+	}
+	for _, name := range names {
 		id := upgrade.JobFor(upgrade.JobPeriodic, name)
 		if err := l.Store.Ensure(ctx, id, now); err != nil {
 			return fmt.Errorf("plan %s: %w", name, err)

@@ -30,6 +30,8 @@ type runReader interface {
 	Orders(ctx context.Context, id upgrade.UpgradeID) ([]upgrade.Order, error)
 	OpenRequests(ctx context.Context, id upgrade.RunID) ([]upgrade.Request, error)
 	Posted(ctx context.Context, id upgrade.RunID) ([]upgrade.Posted, error)
+	OpenResults(ctx context.Context, limit int) ([]upgrade.Open, error)
+	Standings(ctx context.Context) ([]upgrade.Standing, error)
 }
 
 type refReader interface {
@@ -48,6 +50,7 @@ type bookkeeper interface {
 type inbox interface {
 	Delivery(ctx context.Context, id upgrade.DeliveryID) (upgrade.Delivery, error)
 	Deliver(ctx context.Context, delivery upgrade.Delivery) (fresh bool, err error)
+	PurgeStretches(ctx context.Context, before time.Time) (int, error)
 	PurgeDeliveries(ctx context.Context, before time.Time) (int, error)
 	Ask(ctx context.Context, request upgrade.Request) (upgrade.RequestID, error)
 	Ensure(ctx context.Context, id upgrade.JobID, at time.Time) error

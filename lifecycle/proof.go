@@ -31,6 +31,7 @@ func (p *proof) open() bool { return p.against == "" && p.waits == "" && len(p.s
 func (l *Lifecycle) prove(ctx context.Context, run upgrade.Run) (*proof, error) {
 	p := &proof{given: upgrade.Given{
 		Runs: map[upgrade.RunID]int64{}, Newest: map[upgrade.UpgradeID]upgrade.RunID{}, Bases: map[upgrade.StackName]int64{},
+		Standings: map[upgrade.StandingKey]int64{},
 	}}
 	if err := l.proveRun(ctx, p, run); err != nil || p.against != "" {
 		return p, err
@@ -124,7 +125,10 @@ func (l *Lifecycle) proveAnswers(ctx context.Context, p *proof, run upgrade.Run)
 		return err
 	}
 	p.given.Bases[run.Stack] = c.base.Rev
-	causes, expired, err := l.stands(ctx, run, c)
+	causes, expired, said, err := l.stands(ctx, run, c)
+	for _, s := range said {
+		p.given.Standings[s.Key] = s.Rev
+	}
 	overridden := run.Override.Counts(l.Clock.Now())
 	switch {
 	case err != nil:
@@ -142,12 +146,12 @@ func (l *Lifecycle) proveAnswers(ctx context.Context, p *proof, run upgrade.Run)
 	return nil
 }
 
-// stands says what stands against a run, worst effect first: its after gates' answers of this round, and
-// the plan and during gates of its whole open change. expired names a required answer that is too old.
-func (l *Lifecycle) stands(ctx context.Context, run upgrade.Run, c change) (causes []upgrade.Cause, expired string, err error) {
+// stands says what stands against a run, worst effect first: its after gates' answers of this round, what
+// standing gates say now, which is returned too, and the plan and during gates of its whole open change. expired names a required answer that is too old.
+func (l *Lifecycle) stands(ctx context.Context, run upgrade.Run, c change) (causes []upgrade.Cause, expired string, said []upgrade.Standing, err error) {
 	results, err := l.Store.Outcomes(ctx, run.ID)
 	if err != nil {
-		return nil, "", fmt.Errorf("read results of run %d: %w", run.ID, err)
+		return nil, "", nil, fmt.Errorf("read results of run %d: %w", run.ID, err)
 	}
 	now := l.Clock.Now()
 	counted := l.counting(run, results)
@@ -158,8 +162,16 @@ func (l *Lifecycle) stands(ctx context.Context, run upgrade.Run, c change) (caus
 		}
 	}
 	_, causes = upgrade.Fold(counted)
+	if said, err = l.standingFor(ctx, run.Stack); err != nil {
+		return nil, "", nil, err
+	}
+	for _, s := range said {
+		if cause, against := s.Against(now); against {
+			causes = append(causes, cause)
+		}
+	}
 	earlier, err := l.against(ctx, run, c)
-	return upgrade.Worst(append(causes, earlier...)), expired, err
+	return upgrade.Worst(append(causes, earlier...)), expired, said, err
 }
 
 // proveTouched looks for stacks that the upgrade touches by now although it did not at intake, or not since

@@ -41,8 +41,14 @@ func (l *Lifecycle) periodic(ctx context.Context, w *engine.Work) (upgrade.Step,
 		every, err = purgeEvery, l.purge(ctx)
 	case periodicStates:
 		every, err = statesEvery, l.readStates(ctx)
+	case periodicLearn:
+		every = learnEvery
+		step, err = l.learn(ctx)
 	default:
-		return upgrade.Step{Next: upgrade.End()}, nil // of a version that had it
+		if asked, known := l.standingOf(w.Job.Subject); known {
+			return l.askStanding(ctx, asked)
+		}
+		return upgrade.Step{Next: upgrade.End()}, nil // of a version, or a configuration, that had it
 	}
 	if ctx.Err() != nil {
 		return upgrade.Step{}, fmt.Errorf("%s: %w", w.Job.Subject, context.Cause(ctx))
@@ -194,6 +200,9 @@ func (l *Lifecycle) offer(ctx context.Context, id string, hint upgrade.Hint) err
 
 // purge removes the deliveries, and production's questions, whose time is over.
 func (l *Lifecycle) purge(ctx context.Context) error {
+	if _, err := l.Store.PurgeStretches(ctx, l.Clock.Now().Add(-keepStretches)); err != nil {
+		return err
+	}
 	if l.KeepDeliveries <= 0 {
 		return nil
 	}

@@ -19,6 +19,8 @@ type States interface {
 	RefreshOlder(ctx context.Context, than time.Time) error
 	// ReadIn reads a state in a root module that is initialised already.
 	ReadIn(ctx context.Context, name upgrade.StateName, root plan.Root) error
+	// Plan makes a plan of a stack's own state with what is deployed there, without a lock; nothing applies it.
+	Plan(ctx context.Context, name upgrade.StateName) (plan.Summary, error)
 }
 
 const (

@@ -18,7 +18,14 @@ type fakeStates struct {
 	read  []upgrade.StateName
 	in    []string // data folders of the roots in which a run's own state was read
 	older []time.Time
+	plans map[upgrade.StateName]plan.Summary
 	err   error
+}
+
+func (s *fakeStates) Plan(_ context.Context, name upgrade.StateName) (plan.Summary, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plans[name], s.err
 }
 
 func (s *fakeStates) Readings(context.Context) ([]upgrade.Reading, error) {

@@ -145,7 +145,7 @@ func (l *Lifecycle) relocked(ctx context.Context, run upgrade.Run) (upgrade.Step
 	if !judgedAgain(run) {
 		return rest, l.tidy(ctx, run.ID)
 	}
-	p := &proof{given: upgrade.Given{Runs: map[upgrade.RunID]int64{}, Bases: map[upgrade.StackName]int64{}}}
+	p := &proof{given: upgrade.Given{Runs: map[upgrade.RunID]int64{}, Bases: map[upgrade.StackName]int64{}, Standings: map[upgrade.StandingKey]int64{}}}
 	if err := l.proveRun(ctx, p, run); err != nil {
 		return upgrade.Step{}, err
 	}

@@ -2,6 +2,7 @@ package states_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,6 +53,8 @@ type world struct {
 	initFails   error
 	inits       []string
 	pulls       []string
+	plans       []string // what was planned: key of the state and content
+	planFails   error
 	pulling     int
 	most        int
 	hold        chan struct{} // pulls wait until it is closed; nil: they do not
@@ -105,6 +108,30 @@ func (w *world) InitBackend(_ context.Context, root plan.Root) error {
 	defer w.mu.Unlock()
 	w.inits = append(w.inits, root.BackendConfig["key"]+" "+string(main))
 	return w.initFails
+}
+
+func (w *world) Init(ctx context.Context, root plan.Root, _ io.Writer) error {
+	return w.InitBackend(ctx, root)
+}
+
+func (w *world) Plan(_ context.Context, root plan.Root, _ io.Writer) (plan.Planned, error) {
+	main, err := os.ReadFile(filepath.Join(root.Dir, "main.tf"))
+	if err != nil {
+		return plan.Planned{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !root.Unlocked {
+		return plan.Planned{}, fmt.Errorf("the plan of %s takes a lock", root.BackendConfig["key"])
+	}
+	w.plans = append(w.plans, fmt.Sprintf("%s %s %v", root.BackendConfig["key"], main, root.VarFiles))
+	planned := plan.Planned{File: filepath.Join(root.Data, "plan.tfplan")}
+	return planned, errors.Join(w.planFails, os.WriteFile(planned.File, main, 0o600))
+}
+
+func (w *world) Show(_ context.Context, _ plan.Root, planned plan.Planned) (plan.Summary, error) {
+	main, err := os.ReadFile(planned.File)
+	return plan.Summary{Digest: string(main)}, err
 }
 
 func (w *world) StatePull(ctx context.Context, root plan.Root, to io.Writer) error {

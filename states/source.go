@@ -24,6 +24,7 @@ type source struct {
 	site       upgrade.Site  // where and how Terraform reads it
 	dir        string        // its folder
 	turn       chan struct{} // holds a value while it is being read
+	planning   chan struct{} // holds a value while it is being planned
 
 	mu     sync.Mutex // guards flight
 	flight *flight

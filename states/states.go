@@ -30,6 +30,7 @@ type Store interface {
 	ForgetStates(ctx context.Context, names ...upgrade.StateName) error
 	LastApply(ctx context.Context, stack upgrade.StackName, env upgrade.EnvName) (upgrade.Apply, bool, error)
 	Run(ctx context.Context, id upgrade.RunID) (upgrade.Run, error)
+	Base(ctx context.Context, stack upgrade.StackName) (upgrade.Base, bool, error)
 }
 
 // Forge says where the branches of a project are.
@@ -47,7 +48,7 @@ type Git interface {
 	ResolveDir(checkout, dir string) (string, error)
 }
 
-// Terraform reads states.
+// Terraform reads states and plans.
 type Terraform interface {
 	// InitBackend prepares a root module as far as StatePull needs it.
 	InitBackend(ctx context.Context, root plan.Root) error
@@ -56,6 +57,10 @@ type Terraform interface {
 	StatePull(ctx context.Context, root plan.Root, w io.Writer) error
 	// WriteBackend makes dir a root module that is nothing but a backend.
 	WriteBackend(dir, backend string) error
+	// Init, Plan and Show make a plan of a whole root module.
+	Init(ctx context.Context, root plan.Root, log io.Writer) error
+	Plan(ctx context.Context, root plan.Root, log io.Writer) (plan.Planned, error)
+	Show(ctx context.Context, root plan.Root, planned plan.Planned) (plan.Summary, error)
 }
 
 // Foreign is a state that no stack here works on.
@@ -120,7 +125,7 @@ func New(c Config) *States {
 
 func (s *States) add(src *source) {
 	src.dir = s.dirOf(src.name)
-	src.turn = make(chan struct{}, 1)
+	src.turn, src.planning = make(chan struct{}, 1), make(chan struct{}, 1)
 	s.sources[src.name] = src
 }
 

@@ -55,6 +55,18 @@ type genuine struct {
 	backend string
 }
 
+func (r genuine) Init(ctx context.Context, root plan.Root, log io.Writer) error {
+	return r.Terraform.Init(ctx, root, log)
+}
+
+func (r genuine) Plan(ctx context.Context, root plan.Root, log io.Writer) (plan.Planned, error) {
+	return r.Terraform.Plan(ctx, root, log)
+}
+
+func (r genuine) Show(ctx context.Context, root plan.Root, planned plan.Planned) (plan.Summary, error) {
+	return r.Terraform.Show(ctx, root, planned)
+}
+
 func (r genuine) WriteBackend(dir, backend string) error {
 	return r.Terraform.WriteBackend(dir, backend)
 }

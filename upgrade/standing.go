@@ -31,10 +31,11 @@ func (k StandingKey) Compare(other StandingKey) int {
 // Standing is what is known by a standing gate: its newest answer, and how long it has been so.
 type Standing struct {
 	Key    StandingKey
-	Result Result    // the newest answer; its Memo is what the next asking gets
-	Since  time.Time // since when answers have had the outcome of the newest
-	HeldAt time.Time // when the newest pass was begun; zero: there was none
-	Rev    int64     // grows when an answer has another outcome than the one before; 0: it was never asked
+	Result Result        // the newest answer; its Memo is what the next asking gets
+	Since  time.Time     // since when answers have had the outcome of the newest
+	HeldAt time.Time     // when the newest pass was begun; zero: there was none
+	Every  time.Duration // how often it is asked
+	Rev    int64         // grows when an answer has another outcome than the one before; 0: it was never asked
 }
 
 // Stretch is a time in which a standing gate gave one outcome again and again.

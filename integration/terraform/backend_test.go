@@ -113,6 +113,24 @@ func testRemoteState(t *testing.T, binary string) {
 	wantCode(t, s.tf.Init(t.Context(), s.root, nil), upgrade.CodeUnavailable, "connection refused")
 }
 
+// A plan that nothing will apply neither waits for a lock that somebody holds nor takes one.
+func testPlanWithoutLock(t *testing.T, binary string) {
+	server := newStateServer(t)
+	s := newStack(t, binary, server.backend(three))
+	s.root.Env["TF_HTTP_PASSWORD"] = statePassword
+	if ended := s.apply(s.ready(), nil); !ended.OK {
+		t.Fatalf("got %+v", ended)
+	}
+	server.lock = []byte(`{"ID":"somebody","Operation":"OperationTypeApply","Who":"production"}`)
+	if _, err := s.tf.Plan(t.Context(), s.root, nil); err == nil {
+		t.Fatal("a plan that may be applied did not wait for the lock")
+	}
+	s.root.Unlocked = true
+	if planned := s.plan(); !planned.Empty || !strings.Contains(server.locked(), "somebody") {
+		t.Errorf("got %+v, lock %s", planned, server.locked())
+	}
+}
+
 // An apply that is killed leaves the lock of a remote state behind.
 func testStateLock(t *testing.T, binary string) {
 	server := newStateServer(t)

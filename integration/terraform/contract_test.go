@@ -66,6 +66,7 @@ func testContract(t *testing.T, binary string) {
 		"context_ends":                 testContextEnds,
 		"workspace":                    testWorkspace,
 		"destroy":                      testDestroy,
+		"plan_without_lock":            testPlanWithoutLock,
 		"missing_lock_file":            testMissingLockFile,
 		"background_child_is_no_apply": testBackgroundChild,
 		"remote_state":                 testRemoteState,

@@ -15,7 +15,7 @@ import (
 )
 
 // Plan plans to plan.tfplan in the data folder, 0600, and takes its digest at once; with root.Destroy it
-// plans to take everything away. What Terraform reports goes, line by line and masked, to logs/plan.log
+// plans to take everything away, with root.Unlocked it takes no lock. What Terraform reports goes, line by line and masked, to logs/plan.log
 // of the data folder and to log, which may be nil. Error: CodeInvalid with Terraform's first error, as
 // "main.tf:3: …"; CodeUnavailable when something could not be reached or the state is locked.
 func (t *Terraform) Plan(ctx context.Context, root plan.Root, log io.Writer) (plan.Planned, error) {
@@ -40,6 +40,9 @@ func (t *Terraform) Plan(ctx context.Context, root plan.Root, log io.Writer) (pl
 	options := []tfexec.PlanOption{tfexec.Out(planned.File), tfexec.LockTimeout(t.cfg.LockTimeout.String())}
 	if root.Destroy {
 		options = append(options, tfexec.Destroy(true))
+	}
+	if root.Unlocked {
+		options = append(options, tfexec.Lock(false))
 	}
 	for _, file := range root.VarFiles {
 		options = append(options, tfexec.VarFile(file))

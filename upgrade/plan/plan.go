@@ -78,6 +78,7 @@ type Root struct {
 	BackendConfig map[string]string
 	Env           map[string]upgrade.Secret // on top of the allow-list
 	Destroy       bool                      // plan the destruction of everything in the state ("terraform plan -destroy")
+	Unlocked      bool                      // plan without taking the state's lock: only a plan that nothing will apply
 }
 
 // Planned is a plan file that was made.
