@@ -33,6 +33,9 @@ func mayImport() map[string][]string {
 		"store/storetest":              {"upgrade", "store"},
 		"config":                       {"upgrade", "gates"},
 		"client":                       {"upgrade"},
+		"agent":                        {"upgrade", "agent/wire", "integration/varnish"},
+		"agent/wire":                   {"upgrade"},
+		"vantages":                     {"upgrade", "agent/wire"},
 		"integration":                  {},
 		"integration/gitlab":           {"upgrade"},
 		"integration/gitlab/gitlabsim": {"upgrade"},
@@ -47,7 +50,7 @@ func mayImport() map[string][]string {
 		"internal/testkit":             {"upgrade"},
 		"internal/world":               {},
 		"cmd": {
-			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "states", "store", "config", "client",
+			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "states", "store", "config", "client", "agent", "vantages",
 			"integration/gitlab", "integration/gitlab/gitlabsim", "integration/git", "integration/terraform",
 			"integration/aws", "integration/aws/awssim", "integration/aws/awsprovider",
 			"integration/varnish", "integration/varnish/lab", "integration/varnish/standin", "internal/world",

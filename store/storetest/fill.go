@@ -29,6 +29,8 @@ func fillValue(t *testing.T, v reflect.Value, name string, n *int) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
+	case reflect.Float64:
+		v.SetFloat(float64(*n))
 	case reflect.Uint8:
 		v.SetUint('x')
 	case reflect.Struct:
