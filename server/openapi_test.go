@@ -57,6 +57,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Progress": wireProgress{}, "Plan": wirePlan{}, "Production": wireProduction{}, "Event": wireEvent{}, "Result": wireResult{},
 		"Evidence": wireEvidence{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
 		"Agreement": wireAgreement{}, "Override": wireOverride{}, "Stack": wireStack{}, "Base": wireBase{}, "Apply": wireApply{}, "Running": wireRunning{},
+		"Agent": wireAgent{}, "AgentClock": wireClock{}, "AgentPage": page[wireAgent]{}, "Invite": wireInvite{}, "EnrolToken": wireToken{}, "Revoked": wireRevoked{},
 		"SetBase": wireSetBase{}, "State": wireState{}, "StatePage": page[wireState]{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
 		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},
 	} {
@@ -75,7 +76,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 			if _, ok := schema.Properties[field]; !ok {
 				t.Errorf("%s.%s is sent but not documented", name, field)
 			}
-			if always := option == ""; name != "Act" && name != "Question" && always != required[field] {
+			if always := option == ""; name != "Act" && name != "Question" && name != "Invite" && always != required[field] {
 				t.Errorf("%s.%s: always sent %v, documented as required %v", name, field, always, required[field])
 			}
 			delete(schema.Properties, field)

@@ -36,6 +36,7 @@ type Server struct {
 	stacks     []upgrade.Stack
 	changes    changes
 	states     states
+	agents     agents
 
 	keys      *keyring
 	memory    memory
@@ -56,7 +57,9 @@ type Server struct {
 	tail  journalEnd
 	open  atomic.Int64 // streams, and those who wait for an answer
 
-	asking atomic.Int64 // those whose ID token is being looked at
+	asking    atomic.Int64 // those whose ID token is being looked at
+	calling   atomic.Int64 // agents
+	enrolling atomic.Int64 // agents, and those that did a moment ago
 
 	handler http.Handler
 	ending  chan struct{} // closed when streams are to end
@@ -72,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, agents: cfg.Agents,
 		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -144,6 +147,7 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 	}
 	s.apiRoutes(r.Group("/api/v1", limitBody, s.guardAPI))
 	s.verifyRoutes(r.Group("/api/v1", limitBody))
+	s.agentRoutes(r.Group("/api/v1", s.limitAgents))
 	s.pageRoutes(r)
 	r.NoRoute(s.guardRest, func(c *gin.Context) {
 		s.answer(c, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is nothing at this address"})
@@ -180,6 +184,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.POST("/stacks/:name/base", s.api(s.apiSetBase))
 	g.GET("/states", s.api(s.apiStates))
 	g.POST("/states/:name/refresh", s.api(s.apiRefreshState))
+	s.vantageRoutes(g)
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 	g.POST("/deliveries/:id/play", s.api(s.apiPlay))
