@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/upgradegate/upgradegate/config"
@@ -14,6 +15,7 @@ import (
 	"github.com/upgradegate/upgradegate/states"
 	"github.com/upgradegate/upgradegate/store"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/vantages"
 )
 
 // outside is everything that the service talks to.
@@ -24,10 +26,11 @@ type outside struct {
 	clouds    []gates.Cloud
 	gates     []gates.Gate
 	states    *states.States // nil: none are known, as for a gate that is asked by hand
+	agents    *vantages.Room // nil: none, as for a gate that is asked by hand
 	mask      func(string) string
 }
 
-func connect(o Options, db *store.Store) (*outside, error) {
+func connect(ctx context.Context, o Options, db *store.Store) (*outside, error) {
 	c := o.Config
 	forge, err := gitlab.New(gitlab.Config{URL: c.GitLab.URL, Token: c.GitLab.Token, Clock: o.Clock, Log: o.Log})
 	if err != nil {
@@ -50,7 +53,10 @@ func connect(o Options, db *store.Store) (*outside, error) {
 		Stacks: c.Stacks, Foreign: foreign(c), Store: db, Forge: forge, Git: repos, Terraform: tf, Clock: o.Clock, Log: o.Log,
 		Mask: out.mask, Data: under(c.Data, "states"), Parallel: c.Terraform.ParallelRuns,
 	})
-	return out, out.bind(o)
+	if out.agents, err = agentsOf(ctx, o, db); err != nil {
+		return nil, err
+	}
+	return out, out.bind(o) //nolint:contextcheck // AWS is reached later, with contexts of its own
 }
 
 func foreign(c *config.Config) []states.Foreign {
@@ -89,7 +95,7 @@ func (out *outside) bind(o Options) error {
 	}
 	for _, gate := range o.Config.Gates {
 		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
-			Clock: o.Clock, Prober: prober(gate.Name), States: known,
+			Clock: o.Clock, Prober: prober(gate.Name), Vantage: out.vantage, States: known,
 			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) { return reach(clients, env) },
 			Keys:  func(env upgrade.EnvName) (gates.Keys, error) { return reach(clients, env) },
 		})

@@ -27,6 +27,7 @@ import (
 	"github.com/upgradegate/upgradegate/states"
 	"github.com/upgradegate/upgradegate/store"
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/vantages"
 	"github.com/upgradegate/upgradegate/webhooks"
 )
 
@@ -53,6 +54,7 @@ type Service struct {
 	engine    *engine.Engine
 	lifecycle *lifecycle.Lifecycle
 	states    *states.States
+	agents    *vantages.Room
 	handler   http.Handler
 	shutdown  func()
 }
@@ -75,12 +77,12 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		}
 	}()
 	s = &Service{Store: db, log: o.Log}
-	outside, err := connect(o, db) //nolint:contextcheck // asks Terraform for its version, within its own limit
+	outside, err := connect(ctx, o, db) //nolint:contextcheck // asks Terraform for its version, within its own limit
 	if err != nil {
 		return nil, err
 	}
 	host, boot := identity()
-	s.states = outside.states
+	s.states, s.agents = outside.states, outside.agents
 	s.lifecycle, err = lifecycle.New(lifecycle.Config{
 		Stacks: o.Config.Stacks, Gates: outside.gates, Store: db, Forge: outside.forge, Git: outside.git,
 		Terraform: outside.terraform, States: outside.states, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
@@ -127,7 +129,7 @@ func (s *Service) serveHTTP(o Options) error {
 	}
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
-		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states,
+		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Agents: s.agents,
 		Stacks: o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},
