@@ -87,6 +87,7 @@ type Evidence struct {
 	Spans  []Span
 	Marks  []Mark // what Terraform did meanwhile, in the order of time
 	Log    []LogLine
+	Watch  *Watch `json:",omitempty"` // of a gate that watched a site
 }
 
 // Fact is one named value, such as "AMI" → "ami-0abc".
