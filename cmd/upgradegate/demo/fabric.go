@@ -24,6 +24,7 @@ type fabric struct {
 	clock *world.Clock
 	site  *lab.Site
 	name  string // of the security group that guards the site
+	group string // name of the one that the load balancer is in
 	log   *slog.Logger
 }
 
@@ -73,13 +74,25 @@ func (f *fabric) set(ctx context.Context, rules []lab.Rule) {
 // a security group does. Without a group nothing is admitted.
 func (f *fabric) rules() []lab.Rule {
 	var rules []lab.Rule
-	for _, group := range f.aws.SecurityGroups() {
+	groups := f.aws.SecurityGroups()
+	members := map[string]netip.Prefix{} // by the group's id
+	for _, group := range groups {
+		if group.Name == f.group {
+			lb := f.site.Addr(lab.LB)
+			members[group.ID] = netip.PrefixFrom(lb, lb.BitLen())
+		}
+	}
+	for _, group := range groups {
 		if group.Name != f.name {
 			continue
 		}
 		for _, rule := range group.Rules {
-			from, err := netip.ParsePrefix(rule.CIDR)
-			if rule.Egress || err != nil || rule.Protocol != "tcp" && rule.Protocol != "-1" {
+			from, known := members[rule.Group]
+			if rule.Group == "" {
+				prefix, err := netip.ParsePrefix(rule.CIDR)
+				from, known = prefix, err == nil
+			}
+			if rule.Egress || !known || rule.Protocol != "tcp" && rule.Protocol != "-1" {
 				continue
 			}
 			admitted := lab.Admit(from, 0)

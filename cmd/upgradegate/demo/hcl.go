@@ -11,6 +11,13 @@ import (
 //go:embed stack/*.tf
 var stackFiles embed.FS
 
+// The files of which one says who may reach Varnish.
+const (
+	ruleByAddress = "stack/rule.tf"        // the load balancer, by its address
+	ruleByGroup   = "stack/rule_blip.tf"   // the load balancer, by its group: AWS cannot change one into the other
+	ruleForOthers = "stack/rule_outage.tf" // somebody else, in another rule
+)
+
 // content is what a story's repository holds.
 type content struct {
 	stack    upgrade.StackName
@@ -21,19 +28,15 @@ type content struct {
 	port     int    // of Varnish
 	image    string // name of the AMI
 	maxSize  int
-	outage   bool   // the rule that admits the load balancer is replaced by one that does not
+	rule     string // file with the rule that admits the load balancer
 	about    string // description of the group that guards Varnish: AWS cannot change it, so another one replaces the group
 	purpose  string // says the same in a tag, which can be changed; empty: no tag
 }
 
 // files returns the Terraform configuration, by path.
 func (c content) files() (map[string]string, error) {
-	rule := "stack/rule.tf"
-	if c.outage {
-		rule = "stack/rule_outage.tf"
-	}
 	parts := map[string]string{}
-	for name, file := range map[string]string{"main": "stack/main.tf", "locals": "stack/locals.tf", "rule": rule} {
+	for name, file := range map[string]string{"main": "stack/main.tf", "locals": "stack/locals.tf", "rule": c.rule} {
 		text, err := stackFiles.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)

@@ -71,7 +71,8 @@ const (
 func stories() []story {
 	return []story{
 		{name: "clean", title: "a harmless change goes to production", tell: tellClean},
-		{name: "outage", title: "a new rule no longer admits the load balancer to Varnish", tell: tellOutage},
+		{name: "outage", title: "a new rule no longer admits the load balancer to Varnish", watched: true, tell: tellOutage},
+		{name: "blip", title: "a rule is replaced, and for a moment nobody reaches Varnish", watched: true, tell: tellBlip},
 		{name: "launch", title: "the new image cannot be started by the group's role", tell: tellLaunch},
 		{name: "retry", title: "an apply that interrupted the site is tried again, with an empty plan", watched: true, tell: tellRetry},
 		{name: "rehearse", title: "what interrupted the site is repaired, and rehearsed from the base on", watched: true, tell: tellRehearse},
@@ -95,16 +96,37 @@ func tellClean(ctx context.Context, p *performance) error {
 }
 
 func tellOutage(ctx context.Context, p *performance) error {
-	if err := p.push(ctx, p.top(), "Move to the new load balancer", func(c *content) { c.outage = true }); err != nil {
+	if err := p.push(ctx, p.top(), "Move to the new load balancer", func(c *content) { c.rule = ruleForOthers }); err != nil {
 		return err
 	}
 	if err := p.yes(ctx, p.top(), "the rule of the old load balancer goes"); err != nil {
 		return err
 	}
-	run, err := p.blocked(ctx, p.top(), noes{"site-outage": "TCP"})
+	run, err := p.blocked(ctx, p.top(), noes{"site-outage": "TCP", "outage-outage": "was down when the watch ended"})
 	if err != nil {
 		return err
 	}
+	return p.shut(ctx, run)
+}
+
+// tellBlip: the load balancer is admitted by its group from now on. That makes the rule another one, and
+// Terraform takes the old one away first. Whoever looks before or after finds nothing wrong.
+func tellBlip(ctx context.Context, p *performance) error {
+	if err := p.push(ctx, p.top(), "Admit the load balancer by its group", func(c *content) { c.rule = ruleByGroup }); err != nil {
+		return err
+	}
+	if err := p.yes(ctx, p.top(), "the same load balancer is admitted again at once"); err != nil {
+		return err
+	}
+	const step = "aws_vpc_security_group_ingress_rule.lb"
+	run, err := p.blocked(ctx, p.top(), noes{"outage-blip": "while " + step + " was being replaced"})
+	if err != nil {
+		return err
+	}
+	if told := upgrade.Tell(run); !strings.Contains(told.Headline, "ingress_rule.lb was replaced") || !strings.Contains(told.Next, "create_before_destroy on "+step) {
+		return fmt.Errorf("run %d says %q and %q, want what happened and what to do", run.ID, told.Headline, told.Next)
+	}
+	p.options.say("  what to do: %s", upgrade.Tell(run).Next)
 	return p.shut(ctx, run)
 }
 

@@ -23,6 +23,12 @@ data "aws_ami" "web" {
   }
 }
 
+resource "aws_security_group" "lb" {
+  name        = "STACK-lb"
+  description = "the load balancer in front of Varnish"
+  vpc_id      = "VPC"
+}
+
 resource "aws_security_group" "varnish" {
   name        = "STACK-varnish"
   description = "ABOUT"
