@@ -43,6 +43,13 @@ func (g *rawGate) checked(kind gates.Kind) gates.Gate {
 	if gate.Stage == "" && len(kind.Stages) > 0 {
 		gate.Stage = kind.Stages[0]
 	}
+	if gate.Stage == upgrade.StageStanding {
+		gate.Early, gate.Settle, gate.Every, gate.PerStack = false, 0, kind.Every, kind.PerStack
+		if g.again != nil {
+			gate.Every = *g.again
+		}
+		gate.GoodFor = max(2*gate.Every, time.Minute) // dashboard.md §4.3
+	}
 	for _, set := range []struct {
 		written *time.Duration
 		into    *time.Duration
@@ -84,6 +91,17 @@ func (r *reader) checkStage(gate *gates.Gate, kind gates.Kind, at string) {
 	if !slices.Contains(kind.Stages, gate.Stage) && !r.broken(under(at, "stage")) {
 		r.problem(under(at, "stage"), "it has "+joined(kind.Stages), "kind %s has no stage %s", kind.Name, gate.Stage)
 	}
+	every := under(at, "every")
+	switch standing := gate.Stage == upgrade.StageStanding; {
+	case r.broken(under(at, "stage")):
+	case !standing && kind.Every > 0 && r.has(every):
+		r.problem(every, "write stage: standing, or leave it out", "a gate of stage %s is asked by runs, not every so often", gate.Stage)
+	case standing && r.has(under(at, "settle")):
+		r.problem(under(at, "settle"), "leave it out", "a standing gate waits for no change to settle")
+	case standing && gate.GoodFor < gate.Every:
+		r.problem(under(at, "good_for"), "set it to twice as long as every, or leave it out",
+			"an answer counts for %s and is asked for every %s, so that it would be too old again and again", span(gate.GoodFor), span(gate.Every))
+	}
 }
 
 func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at string) gates.Settings {
@@ -101,6 +119,7 @@ func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at st
 		return r.checkOutage(raw, g, gate, at)
 	case gates.KindSettled:
 		r.checkStagingOnly(g, at)
+		r.checkPlannable(raw, g, at)
 		return gates.SettledSettings{}
 	case gates.KindVarnish:
 		return r.checkVarnish(raw, g, at)
@@ -171,11 +190,28 @@ func (r *reader) checkStagingOnly(g *rawGate, at string) {
 		below := nth(under(at, "environments"), i)
 		switch {
 		case env == staging || env == "" || r.broken(below):
-		case env == production && g.kind == gates.KindSettled:
-			r.problem(below, "write environments: [staging]", "drift of production is a standing gate, which is not built yet")
+		case g.kind == gates.KindSettled && env == production && g.stage == upgrade.StageStanding:
+		case g.kind == gates.KindSettled && env == production && !r.broken(under(at, "stage")):
+			r.problem(below, "write environments: [staging], or stage: standing", "a run changes staging, so it can be settled there alone; drift of production is asked for again and again")
 		default:
 			r.problem(below, "write environments: [staging]", "kind %s looks at what a run does to staging, not at %s", g.kind, env)
 		}
+	}
+}
+
+// checkPlannable refuses drift of a production of which nobody says where its state is.
+func (r *reader) checkPlannable(raw *rawFile, g *rawGate, at string) {
+	here := slices.Index(g.environments, production)
+	if here < 0 || g.stage != upgrade.StageStanding || r.broken("stacks") {
+		return
+	}
+	for _, stack := range raw.stacks {
+		site := stack.production.rawSite
+		if stack.name == "" || len(g.stacks) > 0 && !slices.Contains(g.stacks, stack.name) || site.workspace != "" || len(site.backendConfig) > 0 {
+			continue
+		}
+		r.problem(nth(under(at, "environments"), here), "set production.workspace or production.backend_config of the stack, or leave it out of stacks",
+			"where the state of %s in production is, is not said, so it cannot be planned", stack.name)
 	}
 }
 

@@ -20,6 +20,9 @@ const (
 	longestDeadline = 24 * time.Hour
 	longestHealthy  = 2 * time.Hour // as long as a launch hook is held: gates/launch.go
 
+	shortestAgain = 30 * time.Second
+	longestAgain  = 24 * time.Hour
+
 	defaultAge  = time.Hour
 	shortestAge = 5 * time.Minute // a reading is not taken anew before that
 	longestAge  = 7 * 24 * time.Hour
@@ -39,9 +42,10 @@ func gateForms() []variant[rawGate] {
 			optional("budget", "How much outage an apply may cause.", budgetShape(), func(g *rawGate) *rawBudget { return &g.outage.budget }),
 			lasting("baseline", "How long the site is watched before an apply, in which it must be well.", 200*time.Millisecond, 5*time.Minute, gates.DefaultBaseline, func(g *rawGate) *time.Duration { return &g.outage.baseline }),
 		}},
-		{word: gates.KindSettled},
+		{word: gates.KindSettled, fields: []field[rawGate]{againField()}},
 		{word: gates.KindGrants, fields: []field[rawGate]{
 			required("asg", "The Auto Scaling group whose role must be able to use the keys of what it launches.", word[string](groupRule), func(g *rawGate) *string { return &g.grants.group }),
+			againField(),
 		}},
 		{word: gates.KindLaunch, fields: launchFields()},
 		{word: gates.KindVarnish, fields: []field[rawGate]{
@@ -49,6 +53,11 @@ func gateForms() []variant[rawGate] {
 			defaulted("tries", "How often a path is tried before a broken layer counts.", number[int](1, 10), defaultTries, func(g *rawGate) *int { return &g.varnish.tries }),
 		}},
 	}
+}
+
+// againField is the key of kinds that can be asked again and again.
+func againField() field[rawGate] {
+	return given("every", "How often it is asked with stage: standing; default: its kind's.", duration(shortestAgain, longestAgain), func(g *rawGate) **time.Duration { return &g.again })
 }
 
 // builtKinds lists the kinds of gates that exist and can be configured.

@@ -107,6 +107,7 @@ type rawGate struct {
 	settle       *time.Duration
 	goodFor      *time.Duration
 	deadline     *time.Duration
+	again        *time.Duration // every, of the stage standing
 	skip         *rawSkip
 	guard        rawGuard
 	owner        rawOwner

@@ -23,7 +23,9 @@ func unwritten(raw *rawFile, written []Gate) []Gate {
 		}
 		var without []upgrade.StackName
 		for _, stack := range raw.stacks {
-			has := func(g Gate) bool { return g.Kind == kind.Name && g.Environment == staging && g.AppliesTo(stack.name) }
+			has := func(g Gate) bool {
+				return g.Kind == kind.Name && g.Stage != upgrade.StageStanding && g.Environment == staging && g.AppliesTo(stack.name)
+			}
 			if stack.name != "" && !slices.ContainsFunc(written, has) {
 				without = append(without, stack.name)
 			}
