@@ -79,6 +79,9 @@ type Outage struct {
 	Status   int
 	Words    string // what probes met, for people: "connections were refused"
 	Own      bool   // a control was out too: the vantage's own network, not charged to the site
+	Marks    []int  // in Evidence.Marks: the steps of Terraform's that may have been under way
+	While    string // what Terraform did meanwhile, as far as it is known, to stand behind a comma; may be empty
+	Sure     bool   // Marks is one step, and it certainly was under way
 }
 
 // Named is what a name meant from some time on.
