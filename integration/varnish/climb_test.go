@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -95,8 +96,13 @@ func climbOne(t *testing.T, addr netip.AddrPort, path probe.Path) probe.Ladder {
 func wellFormed(t *testing.T, l probe.Ladder) {
 	t.Helper()
 	broken := false
+	isHTTP := func(r probe.Rung) bool { return r.Layer == probe.LayerHTTP }
+	want := layers(probe.Path{Plain: slices.ContainsFunc(l.Rungs, isHTTP)})
+	if len(want) != len(l.Rungs) {
+		t.Errorf("%d rungs, want %d", len(l.Rungs), len(want))
+	}
 	for i, r := range l.Rungs {
-		if r.Layer != layers()[i] {
+		if r.Layer != want[i] {
 			t.Errorf("rung %d is %s", i, r.Layer)
 		}
 		switch r.State {
@@ -122,10 +128,22 @@ func wellFormed(t *testing.T, l probe.Ladder) {
 	}
 }
 
+func rungAt(l probe.Ladder, layer probe.Layer) probe.Rung {
+	for _, r := range l.Rungs {
+		if r.Layer == layer {
+			return r
+		}
+	}
+	return probe.Rung{}
+}
+
 func verdict(l probe.Ladder) (probe.Layer, probe.Class) {
 	r, _ := l.Broken()
 	return r.Layer, r.Class
 }
+
+// markerSum is the SHA-256 of the page that reply gives.
+const markerSum = "1671adc3f268ef6d9c3a41cf07c54b1934356f9434af337c1c7e3184c5634fa4"
 
 func TestAnswers(t *testing.T) {
 	const via = "Via: 1.1 varnish (Varnish/7.1)"
@@ -162,9 +180,17 @@ func TestAnswers(t *testing.T) {
 		{"synth_ok", demand, []string{reply("200 OK", "Server: Varnish", "X-Varnish: 5")}, "", "", probe.RungNotAsked},
 		{"not_via", demand, []string{reply("200 OK", "Server: nginx")}, probe.LayerVarnish, probe.ClassNotViaVarnish, probe.RungNotReached},
 		{"not_via_not_demanded", probe.Path{}, []string{reply("200 OK", "Server: nginx")}, "", "", probe.RungOK},
-		{"proxy_mismatch", demand, []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, probe.LayerVarnish, probe.ClassProxyMismatch, probe.RungNotReached},
+		{"proxy_mismatch", demand, []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, probe.LayerProxy, probe.ClassProxyMismatch, probe.RungNotReached},
 		{"load_balancer", demand, []string{reply("503 Service Unavailable", "Server: awselb/2.0")}, probe.LayerVarnish, probe.ClassLoadBalancer, probe.RungNotReached},
-		{"stale", demand, []string{old, old}, probe.LayerBackend, probe.ClassStale, probe.RungBroken},
+		{"stale", demand, []string{old, old}, probe.LayerCache, probe.ClassStale, probe.RungNotAsked},
+		{"stale_past_the_cache", bypass, []string{old, miss, old}, probe.LayerCache, probe.ClassStale, probe.RungOK},
+		{"slow_to_renew", demand, []string{old, old, strings.ReplaceAll(old, "Age: 70", "Age: 1")}, "", "", probe.RungOK},
+		{"older_than_expected", probe.Path{Expect: probe.Expect{MaxAge: 5 * time.Second}}, []string{hit, hit}, probe.LayerCache, probe.ClassStale, probe.RungNotAsked},
+		{"young_enough", probe.Path{Expect: probe.Expect{MaxAge: 9 * time.Second}}, []string{hit}, "", "", probe.RungNotAsked},
+		{"hash", probe.Path{Expect: probe.Expect{BodySHA256: "B3C5217B12A0B1BB9FEFB3CFD4F4B90B5B4C8E4A37D9E4C5E0D5D1A5C7B4E1F0"}}, []string{miss}, probe.LayerContent, probe.ClassWrongContent, probe.RungOK},
+		{"hash_right", probe.Path{Expect: probe.Expect{BodySHA256: markerSum}}, []string{miss}, "", "", probe.RungOK},
+		{"own_header", probe.Path{ViaVarnish: true, VarnishHeader: "X-Cache"}, []string{reply("200 OK", "X-Cache: HIT"), miss}, "", "", probe.RungOK},
+		{"own_header_missing", probe.Path{ViaVarnish: true, VarnishHeader: "X-Cache"}, []string{reply("200 OK", "Server: nginx")}, probe.LayerVarnish, probe.ClassNotViaVarnish, probe.RungNotReached},
 		{"grace", demand, []string{old, strings.ReplaceAll(old, "Age: 70", "Age: 0")}, "", "", probe.RungOK},
 		{"fail_500", demand, []string{reply("500 Oops", via, "X-Varnish: 5", "Age: 0")}, probe.LayerBackend, probe.ClassBackendStatus, probe.RungBroken},
 		{"not_found", demand, []string{reply("404 Not Found", via, "X-Varnish: 5", "Age: 0")}, probe.LayerContent, probe.ClassBackendStatus, probe.RungOK},
@@ -185,7 +211,7 @@ func TestAnswers(t *testing.T) {
 			if layer, class := verdict(l); layer != tt.layer || class != tt.class {
 				t.Errorf("broken at %q with %q, want %q with %q\n%+v", layer, class, tt.layer, tt.class, l.Rungs)
 			}
-			if got := l.Rungs[4].State; got != tt.backend {
+			if got := rungAt(l, probe.LayerBackend).State; got != tt.backend {
 				t.Errorf("backend is %s, want %s", got, tt.backend)
 			}
 			if _, broken := l.Broken(); !broken && l.Quote != "" {
@@ -224,7 +250,7 @@ func TestConnections(t *testing.T) {
 				return
 			}
 			_, _ = io.WriteString(conn, reply("200 OK", "X-Varnish: 5"))
-		}, probe.LayerVarnish, probe.ClassProxyPort},
+		}, probe.LayerProxy, probe.ClassProxyPort},
 		{"tls_silent", "https://site.test/", func(_ int, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, probe.LayerTLS, probe.ClassTLSTimeout},
 		{"tls_cut", "https://site.test/", func(_ int, conn net.Conn) { _, _ = conn.Read(make([]byte, 100)) }, probe.LayerTLS, probe.ClassTLSReset},
 		{"tls_told_http", "https://site.test/", func(_ int, conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n") }, probe.LayerTLS, probe.ClassTLSNotTLS},

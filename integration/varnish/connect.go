@@ -16,14 +16,23 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
+// lossPatience is how long a climb waits for a connection that did not come within the limit: Linux sends
+// a lost SYN again after 1 s, and only an answer to that tells lost packets from dropped ones.
+const lossPatience = 1300 * time.Millisecond
+
 // connect opens TCP and, where the address says so, TLS. The caller closes the connection.
 func (c *climber) connect(ctx context.Context) (net.Conn, error) {
 	conn, err := c.connectTCP(ctx)
-	if err != nil || !c.t.tls {
-		if err == nil {
-			c.skip(probe.LayerTLS, "plain http")
-		}
-		return conn, err
+	if err != nil {
+		return nil, err
+	}
+	if err := c.preamble(ctx, conn); err != nil {
+		_ = conn.Close() // what broke it is the news
+		return nil, err
+	}
+	if !c.t.tls {
+		c.skip(probe.LayerTLS, "plain http")
+		return conn, nil
 	}
 	secure, err := c.connectTLS(ctx, conn)
 	if err != nil {
@@ -37,20 +46,21 @@ func (c *climber) connectTCP(ctx context.Context) (net.Conn, error) {
 	if err := c.p.guard.Check(c.addr); err != nil {
 		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
 	}
-	limited, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
+	limited, cancel := context.WithTimeout(ctx, max(c.p.limits.Connect, lossPatience))
 	defer cancel()
 	start := c.p.now()
 	conn, err := c.p.dial(limited, "tcp", c.addr.String())
 	took := c.p.now().Sub(start)
-	switch {
-	case err == nil:
-		detail := "connected"
-		if n := retransmits(conn); n > 0 {
-			detail = fmt.Sprintf("connected, but %s had to be repeated: packets get lost", counted(n, "packet"))
+	if err == nil {
+		c.raw, c.resent = conn, retransmits(conn)
+		if took <= c.p.limits.Connect || c.resent > 0 {
+			c.connected(took)
+			return conn, nil
 		}
-		c.good(probe.LayerTCP, took, detail)
-		return conn, nil
-	case ctx.Err() != nil:
+		_ = conn.Close() // too late to be of use
+		err = context.DeadlineExceeded
+	}
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if local := localTrouble(err); local != nil {
@@ -67,6 +77,39 @@ func (c *climber) connectTCP(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	return nil, &brokenError{layer: probe.LayerTCP, class: class, took: took, detail: detail}
+}
+
+// connected writes that TCP stands, and whether packets had to be repeated for it.
+func (c *climber) connected(took time.Duration) {
+	if c.resent == 0 {
+		c.good(probe.LayerTCP, took, "connected")
+		return
+	}
+	c.good(probe.LayerTCP, took, fmt.Sprintf("connected, but %s had to be repeated", counted(c.resent, "packet")))
+	c.lost(c.resent, "connecting took %s", took.Round(time.Millisecond))
+}
+
+// lost warns that packets get lost on the way.
+func (c *climber) lost(n int, format string, args ...any) {
+	c.warn(probe.LayerTCP, probe.ClassPacketLoss, "packets to %s get lost: %s had to be repeated, and "+format,
+		append([]any{c.addr, counted(n, "packet")}, args...)...)
+}
+
+// preamble begins a connection with the PROXY protocol where the path says so.
+func (c *climber) preamble(ctx context.Context, conn net.Conn) error {
+	if !c.t.path.Proxy {
+		c.skip(probe.LayerProxy, "not spoken")
+		return nil
+	}
+	err := bounded(ctx, conn, c.p.limits.Connect, func() error { _, err := conn.Write([]byte(proxyLocal)); return err })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c.skip(probe.LayerProxy, "sent, and not answered yet")
+	if err != nil {
+		return &brokenError{layer: probe.LayerProxy, class: probe.ClassTCPReset, detail: "the connection is cut by what should take the PROXY protocol"}
+	}
+	return nil
 }
 
 // guarded returns the guard's sentence with what to do.
@@ -86,6 +129,10 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	took := c.p.now().Sub(start)
 	if err == nil {
 		state := secure.ConnectionState()
+		if broken := c.judgeTLS(&state); broken != nil {
+			broken.took = took
+			return nil, broken
+		}
 		until := state.PeerCertificates[0].NotAfter
 		c.good(probe.LayerTLS, took, fmt.Sprintf("%s, certificate until %s", tls.VersionName(state.Version), until.UTC().Format(time.DateOnly)))
 		return secure, nil
@@ -116,6 +163,10 @@ func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 			return nil, local
 		}
 		return nil, c.broke(probe.LayerTCP, tcpClass(err))
+	}
+	if err := c.preamble(ctx, conn); err != nil {
+		_ = conn.Close() // as below
+		return nil, err
 	}
 	if !c.t.tls {
 		return conn, nil

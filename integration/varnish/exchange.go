@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -53,12 +54,20 @@ func (c *climber) look(ctx context.Context, bypass bool) (*answer, error) {
 		return nil, err
 	}
 	got.bypass = bypass
+	if c.t.path.Proxy {
+		c.good(probe.LayerProxy, 0, "version 2, LOCAL")
+	}
+	if n := retransmits(c.raw) - c.resent; n > 0 {
+		c.lost(n, "the answer took %s", got.took.Round(time.Millisecond))
+	}
 	return got, nil
 }
 
-// request returns the bytes of a GET.
-func (c *climber) request(bypass bool) []byte {
-	uri := *c.t.url
+// request returns the bytes of a GET of the path's page.
+func (c *climber) request(bypass bool) []byte { return c.requestFor(*c.t.url, bypass) }
+
+// requestFor returns the bytes of a GET of a page of the path's host. There is no other method.
+func (c *climber) requestFor(uri url.URL, bypass bool) []byte {
 	extra := ""
 	if b := c.t.path.Bypass; bypass {
 		if b.Query != "" {
@@ -89,14 +98,14 @@ func (c *climber) exchange(ctx context.Context, conn net.Conn, request []byte) (
 		return err
 	})
 	if err != nil {
-		return nil, c.broke(probe.LayerVarnish, firstByteClass(err))
+		return nil, c.broke(c.front(), firstByteClass(err))
 	}
 	got := &answer{firstByte: c.p.now().Sub(start)}
 	err = bounded(ctx, conn, c.p.limits.Response, func() error { return got.read(reader, c.p.limits.Body) })
 	got.took = c.p.now().Sub(start)
 	if err != nil {
-		layer := probe.LayerVarnish
-		if tr := traceOf(got.header); got.status != 0 && tr.ids == 1 {
+		layer := c.front()
+		if tr := c.traceOf(got.header); layer == probe.LayerVarnish && got.status != 0 && tr.ids == 1 {
 			layer = probe.LayerBackend // Varnish hands on what it gets as it gets it
 			c.good(probe.LayerVarnish, got.firstByte, tr.String())
 		}

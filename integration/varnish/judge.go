@@ -2,6 +2,7 @@ package varnish
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -13,14 +14,7 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
-// staleWait is the pause between two looks at a page that seems too old: within it Varnish has fetched a
-// page anew that it served from grace.
-const staleWait = 600 * time.Millisecond
-
-var (
-	viaVarnish = regexp.MustCompile(`(?i)varnish`)
-	maxAge     = regexp.MustCompile(`(?i)(?:^|[\s,])(s-maxage|max-age)\s*=\s*"?(\d{1,9})`)
-)
+var viaVarnish = regexp.MustCompile(`(?i)varnish`)
 
 // trace is what headers say about Varnish: varnish.md has the table of which answer carries what.
 type trace struct {
@@ -73,40 +67,68 @@ func (t trace) String() string {
 	return "by " + t.via
 }
 
-// judge says what an answer means for the layers from Varnish up.
+// judge says what an answer means for the layers above the connection.
 func (c *climber) judge(ctx context.Context, got *answer) error {
-	tr := traceOf(got.header)
+	tr := c.traceOf(got.header)
 	c.ladder.Status = got.status
 	if err := c.judgeVarnish(got, tr); err != nil {
 		return err
 	}
-	if err := c.judgeBackend(ctx, got, tr); err != nil {
+	if c.t.path.Plain {
+		return c.judgeContent(got)
+	}
+	past, err := c.judgeBackend(ctx, got, tr)
+	if err != nil {
 		return err
 	}
-	return c.judgeContent(got)
+	if err := c.judgeContent(got); err != nil {
+		return err // what users see comes first
+	}
+	if past != nil {
+		if err := c.judgeContent(past); err != nil {
+			return err
+		}
+	}
+	return c.judgeCache(ctx, got, tr, past)
 }
 
+// traceOf reads headers as the path says they are to be read.
+func (c *climber) traceOf(h http.Header) trace {
+	t := traceOf(h)
+	if name := c.t.path.VarnishHeader; name != "" && h.Get(name) != "" {
+		t.varnish = true
+		if t.synth && t.ids == 0 {
+			t.synth = false // its own header names the Varnish; nothing says that it made the answer up
+		}
+	}
+	return t
+}
+
+// judgeVarnish says whether it is Varnish that answered; on a plain path, whether an HTTP server did.
 func (c *climber) judgeVarnish(got *answer, tr trace) error {
 	server := got.header.Get("Server")
-	fail := func(class probe.Class) error {
-		broken := c.broke(probe.LayerVarnish, class)
+	fail := func(layer probe.Layer, class probe.Class) *brokenError {
+		broken := c.broke(layer, class)
 		broken.took, broken.answer = got.took, got
 		return broken
 	}
 	switch {
 	case strings.HasPrefix(server, "awselb/") && got.status >= 500:
-		return fail(probe.ClassLoadBalancer)
-	case got.status == http.StatusBadRequest && !tr.varnish && server == "" && len(got.body) == 0:
-		return fail(probe.ClassProxyMismatch)
+		broken := fail(c.front(), probe.ClassLoadBalancer)
+		broken.detail = fmt.Sprintf("the load balancer answers %d itself: it has no healthy target", got.status)
+		return broken
+	case got.status == http.StatusBadRequest && !tr.varnish && server == "" && len(got.body) == 0 && !slices.Contains(c.t.status, got.status):
+		return fail(probe.LayerProxy, probe.ClassProxyMismatch)
+	case c.t.path.Plain:
+		c.good(probe.LayerHTTP, got.firstByte, strconv.Itoa(got.status))
 	case tr.synth && !slices.Contains(c.t.status, got.status):
-		broken := c.broke(probe.LayerVarnish, probe.ClassSynth)
+		broken := fail(probe.LayerVarnish, probe.ClassSynth)
 		broken.detail = fmt.Sprintf("Varnish answers %d by itself: its configuration (VCL) refuses the request", got.status)
-		broken.took, broken.answer = got.took, got
 		return broken
 	case tr.varnish:
 		c.good(probe.LayerVarnish, got.firstByte, tr.String())
 	case c.t.path.ViaVarnish:
-		return fail(probe.ClassNotViaVarnish)
+		return fail(probe.LayerVarnish, probe.ClassNotViaVarnish)
 	default:
 		c.skip(probe.LayerVarnish, "no sign of Varnish, and none is demanded")
 	}
@@ -114,112 +136,79 @@ func (c *climber) judgeVarnish(got *answer, tr trace) error {
 }
 
 // judgeBackend says whether what stands behind Varnish works, for which the answer from a cache is no
-// proof.
-func (c *climber) judgeBackend(ctx context.Context, got *answer, tr trace) error {
+// proof. It returns the answer to a request past the cache, nil if none was made.
+func (c *climber) judgeBackend(ctx context.Context, got *answer, tr trace) (past *answer, err error) {
 	if err := c.fetched(got, tr); err != nil {
-		return err
-	}
-	if c.t.path.Bypass.Used() && tr.varnish {
-		return c.pastCache(ctx, got)
+		return nil, err
 	}
 	switch {
 	case tr.synth:
-		c.skip(probe.LayerBackend, "Varnish answered by itself, which says nothing about the backend; probe a page of the site")
+		c.skip(probe.LayerBackend, "Varnish answered by itself")
+		c.warn(probe.LayerBackend, probe.ClassHealthByVCL,
+			"%s is answered by Varnish itself (VCL), so it is well whatever becomes of the backend: probe a page of the site", c.t.url.Path)
+	case c.t.path.Bypass.Used() && tr.varnish:
+		return c.pastCache(ctx)
 	case tr.hit():
-		return c.fresh(ctx, tr, got)
+		c.skip(probe.LayerBackend, "the cache answered; a bypass would prove the backend")
 	default:
 		c.good(probe.LayerBackend, got.firstByte, "answered "+strconv.Itoa(got.status))
 	}
-	return nil
+	return nil, nil
 }
+
+// slowFetch is the time after which a failed fetch is one that Varnish had waited for: its refusals come
+// at once, its limits (connect_timeout, first_byte_timeout) are longer.
+const slowFetch = 400 * time.Millisecond
 
 // fetched returns what is broken when Varnish could not fetch, or the backend answered that it is broken.
 func (c *climber) fetched(got *answer, tr trace) error {
-	class := probe.ClassBackendStatus
+	broken := &brokenError{layer: probe.LayerBackend, took: got.firstByte, answer: got}
 	switch {
-	case slices.Contains(c.t.status, got.status):
+	case slices.Contains(c.t.status, got.status), c.t.path.Plain:
 		return nil
 	case tr.guru || got.status >= 500 && strings.Contains(string(got.body), "Guru Meditation"):
-		class = probe.ClassBackendFetch
+		broken.class = probe.ClassBackendFetch
+		if got.firstByte >= slowFetch {
+			broken.class = probe.ClassBackendSlow
+		}
+		broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits)
+		if broken.class == probe.ClassBackendSlow {
+			broken.detail = fmt.Sprintf("Varnish waits %s for the backend and then answers %d: the backend hangs, or what goes to it is dropped on the way",
+				got.firstByte.Round(100*time.Millisecond), got.status)
+		}
 	case got.status < 500:
 		return nil // the backend answered; whether with the right thing is a matter of content
-	}
-	broken := c.broke(probe.LayerBackend, class)
-	if class == probe.ClassBackendStatus {
+	default:
+		broken.class = probe.ClassBackendStatus
 		broken.detail = fmt.Sprintf("the backend answers %d: it runs, but the page fails", got.status)
 	}
-	broken.took, broken.answer = got.firstByte, got
 	return broken
 }
 
 // pastCache proves the backend by a request that Varnish must not answer from its cache, and that the
 // request was such a one.
-func (c *climber) pastCache(ctx context.Context, cached *answer) error {
+func (c *climber) pastCache(ctx context.Context) (*answer, error) {
 	got, err := c.look(ctx, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	tr := traceOf(got.header)
+	tr := c.traceOf(got.header)
 	if err := c.fetched(got, tr); err != nil {
-		return err
+		return nil, err
 	}
-	if !tr.varnish || tr.synth || tr.hit() || tr.age > 0 || tr.ids == 0 && tr.age < 0 {
+	if !bypassed(tr) {
 		broken := c.broke(probe.LayerBackend, probe.ClassBypassNotHonoured)
 		broken.took, broken.answer = got.firstByte, got
-		return broken
+		return nil, broken
 	}
 	c.good(probe.LayerBackend, got.firstByte, fmt.Sprintf("answered %d past the cache", got.status))
-	if err := c.judgeContent(cached); err != nil {
-		return err // what users see comes first
-	}
-	return c.judgeContent(got)
+	return got, nil
 }
 
-// fresh looks again at a page from the cache that is older than it may be. Varnish serves such a page from
-// grace and fetches it anew behind that; if the next answer is no younger, the fetching fails.
-func (c *climber) fresh(ctx context.Context, first trace, got *answer) error {
-	limit := maxAgeOf(got.header)
-	if limit < 0 || first.age <= limit {
-		c.skip(probe.LayerBackend, "the cache answered; a bypass would prove the backend")
-		return nil
-	}
-	timer := time.NewTimer(staleWait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	again, err := c.look(ctx, false)
-	if err != nil {
-		return err
-	}
-	second := traceOf(again.header)
-	if second.age >= first.age {
-		broken := c.broke(probe.LayerBackend, probe.ClassStale)
-		broken.detail = fmt.Sprintf("the cache answers with a page that is %s old, where %s is the limit, and does not get a newer one: the backend fails",
-			time.Duration(second.age)*time.Second, time.Duration(limit)*time.Second)
-		broken.answer = again
-		return broken
-	}
-	c.good(probe.LayerBackend, again.firstByte, "gave the cache a newer page")
-	return nil
-}
-
-// maxAgeOf returns the seconds for which a shared cache may keep the answer, -1 if not said.
-func maxAgeOf(h http.Header) int {
-	limit := -1
-	for _, m := range maxAge.FindAllStringSubmatch(strings.Join(h.Values("Cache-Control"), ","), -1) {
-		seconds, err := strconv.Atoi(m[2])
-		if err != nil {
-			continue
-		}
-		if strings.EqualFold(m[1], "s-maxage") {
-			return seconds
-		}
-		limit = seconds
-	}
-	return limit
+// bypassed reports whether an answer proves that it did not come from the cache: one number in X-Varnish,
+// and an Age of nothing. Where one of the two is taken out of answers the other one must say it.
+func bypassed(tr trace) bool {
+	return tr.varnish && !tr.synth && !tr.hit() && tr.age <= 0 && (tr.ids == 1 || tr.age == 0)
 }
 
 // judgeContent says whether the answer is the page that was expected.
@@ -239,6 +228,14 @@ func (c *climber) judgeContent(got *answer) error {
 			return fail(probe.ClassWrongContent, "the first %d bytes of the page do not contain %q", len(got.body), want)
 		}
 		return fail(probe.ClassWrongContent, "the page does not contain %q: another site or an error page answers", want)
+	}
+	if want := c.t.path.Expect.BodySHA256; want != "" {
+		if sum := fmt.Sprintf("%x", sha256.Sum256(got.body)); got.cut || sum != want {
+			if got.cut {
+				sum = fmt.Sprintf("longer than %d bytes, which are read at most", len(got.body))
+			}
+			return fail(probe.ClassWrongContent, "the page is not the one that is expected: its SHA-256 is %s, not %s", head(sum, 60), head(want, 12)+"…")
+		}
 	}
 	for _, name := range sortedKeys(c.t.headers) {
 		if value := strings.Join(got.header.Values(name), ", "); !c.t.headers[name].MatchString(value) {

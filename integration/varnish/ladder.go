@@ -2,7 +2,10 @@ package varnish
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -15,6 +18,8 @@ type climber struct {
 	t      *target
 	addr   netip.AddrPort
 	ladder probe.Ladder
+	raw    net.Conn // TCP of the last connection, below TLS
+	resent int      // packets that were sent again when raw was connected
 }
 
 // brokenError ends a climb: the site is broken at a layer. Any other error means that nobody could tell.
@@ -35,26 +40,47 @@ var errNoIPv6 = &upgrade.Error{
 	Hint: "probe from a machine with IPv6, or publish an IPv4 address",
 }
 
-// layers returns all layers from the outside in.
-func layers() []probe.Layer {
-	return []probe.Layer{
-		probe.LayerDNS, probe.LayerTCP, probe.LayerTLS,
-		probe.LayerVarnish, probe.LayerBackend, probe.LayerContent,
+// layers returns the layers of a path from the outside in.
+func layers(path probe.Path) []probe.Layer {
+	if path.Plain {
+		return []probe.Layer{probe.LayerDNS, probe.LayerTCP, probe.LayerTLS, probe.LayerProxy, probe.LayerHTTP, probe.LayerContent}
 	}
+	return []probe.Layer{
+		probe.LayerDNS, probe.LayerTCP, probe.LayerTLS, probe.LayerProxy,
+		probe.LayerVarnish, probe.LayerBackend, probe.LayerContent, probe.LayerCache,
+	}
+}
+
+// front returns the layer of what takes requests.
+func (c *climber) front() probe.Layer {
+	if c.t.path.Plain {
+		return probe.LayerHTTP
+	}
+	return probe.LayerVarnish
 }
 
 // begin starts a ladder on which nothing has been reached.
 func (p *Prober) begin(t *target, addr netip.AddrPort, at time.Time) *climber {
 	c := &climber{p: p, t: t, addr: addr}
 	c.ladder = probe.Ladder{URL: t.redact.clean(t.url.Redacted()), Address: addr, At: at}
-	for _, layer := range layers() {
+	for _, layer := range layers(t.path) {
 		c.ladder.Rungs = append(c.ladder.Rungs, probe.Rung{Layer: layer, State: probe.RungNotReached})
 	}
 	return c
 }
 
-// settle writes the rung that was found before the ladder of this address began.
-func (c *climber) settle(f found) { c.ladder.Rungs[0] = f.rung }
+// settle writes the rung that was found before the ladder of this address began. It reports whether the
+// climb can go on from there.
+func (c *climber) settle(f found) bool {
+	c.ladder.Rungs[0] = f.rung
+	if f.rung.State == probe.RungOK && c.addr.IsValid() && !c.t.expects(c.addr.Addr()) {
+		c.stop(&brokenError{
+			layer: probe.LayerDNS, class: probe.ClassDNSUnexpected, took: f.rung.Took,
+			detail: unexpected(c.t, c.addr.Addr()),
+		})
+	}
+	return c.ladder.Rungs[0].State != probe.RungBroken
+}
 
 // finish returns the ladder.
 func (c *climber) finish() probe.Ladder {
@@ -76,6 +102,14 @@ func (c *climber) rung(layer probe.Layer) *probe.Rung {
 func (c *climber) good(layer probe.Layer, took time.Duration, detail string) {
 	r := c.rung(layer)
 	r.State, r.Class, r.Took, r.Detail = probe.RungOK, probe.ClassOK, took, c.t.redact.clean(detail)
+}
+
+// warn notes what should be looked at although it breaks nothing, once per class.
+func (c *climber) warn(layer probe.Layer, class probe.Class, format string, args ...any) {
+	known := func(w probe.Warning) bool { return w.Class == class }
+	if !slices.ContainsFunc(c.ladder.Warnings, known) {
+		c.ladder.Warnings = append(c.ladder.Warnings, probe.Warning{Layer: layer, Class: class, Detail: c.t.redact.clean(fmt.Sprintf(format, args...))})
+	}
 }
 
 // skip writes that a layer was not asked, and why.
@@ -121,7 +155,7 @@ func (c *climber) climb(ctx context.Context) error {
 func (c *climber) steps(ctx context.Context) error {
 	if c.p.guard.Check(c.addr) == nil && c.addr.Addr().Is6() && !c.t.given.IsValid() && c.p.noRoute(ctx, c.addr) {
 		// A machine without IPv6 cannot judge the IPv6 half of a name.
-		for _, layer := range layers()[1:] {
+		for _, layer := range layers(c.t.path)[1:] {
 			c.skip(layer, "this machine has no IPv6")
 		}
 		return errNoIPv6
@@ -130,5 +164,8 @@ func (c *climber) steps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.judge(ctx, got)
+	if err := c.judge(ctx, got); err != nil {
+		return err
+	}
+	return c.large(ctx)
 }

@@ -3,6 +3,7 @@ package varnish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -60,6 +61,24 @@ func (p *Prober) lookUp(ctx context.Context, t *target) (found, error) {
 	}
 	rung.State, rung.Class, rung.Detail = probe.RungOK, probe.ClassOK, listed(addrs)
 	return found{addrs, rung}, nil
+}
+
+// expects reports whether DNS may give an address.
+func (t *target) expects(addr netip.Addr) bool {
+	contains := func(p netip.Prefix) bool { return p.Contains(addr) }
+	return len(t.path.Addresses) == 0 || slices.ContainsFunc(t.path.Addresses, contains)
+}
+
+// unexpected says that DNS gives an address that it should not.
+func unexpected(t *target, addr netip.Addr) string {
+	words := make([]string, len(t.path.Addresses))
+	for i, prefix := range t.path.Addresses {
+		words[i] = prefix.String()
+		if prefix.IsSingleIP() {
+			words[i] = prefix.Addr().String()
+		}
+	}
+	return fmt.Sprintf("DNS gives %s for %s, where only %s is expected: a record was changed, or points at what was replaced", addr, t.host, strings.Join(words, " or "))
 }
 
 // listed returns the addresses without their ports, for people.

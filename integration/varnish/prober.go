@@ -87,9 +87,10 @@ func New(cfg Config) *Prober {
 }
 
 // Climb looks at path once: one ladder for each address behind its name, in DNS's order, or a single one
-// without an address when DNS has none. A ladder has all six layers; the first broken one is the only
-// broken one, and those above it are not reached. What a layer says holds no secret of the path. On a
-// machine without IPv6 the ladders of IPv6 addresses are not asked, as long as there is another address.
+// without an address when DNS has none. A ladder has all layers, those of an HTTP server alone when the
+// path is plain; the first broken one is the only broken one, and those above it are not reached. What a
+// layer says holds no secret of the path. On a machine without IPv6 the ladders of IPv6 addresses are not
+// asked, as long as there is another address. The first ladder tells of the doors that must be closed.
 //
 // Error: CodeInvalid when the path cannot be probed as written; CodeUnavailable when this machine could
 // not tell, for a reason of its own; the context's own error when it ended. A broken site is no error.
@@ -106,6 +107,7 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 	if len(found.addrs) == 0 {
 		c := p.begin(t, netip.AddrPort{}, at)
 		c.settle(found)
+		c.ladder.Doors = p.knock(ctx, t, nil)
 		return []probe.Ladder{c.finish()}, nil
 	}
 	ladders := make([]probe.Ladder, len(found.addrs))
@@ -117,8 +119,9 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 		group.Go(func() {
 			defer func() { <-turn }()
 			c := p.begin(t, addr, at)
-			c.settle(found)
-			errs[i] = c.climb(ctx)
+			if c.settle(found) {
+				errs[i] = c.climb(ctx)
+			}
 			ladders[i] = c.finish()
 		})
 	}
@@ -134,6 +137,10 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 	}
 	if blind == len(ladders) {
 		return nil, errNoIPv6
+	}
+	ladders[0].Doors = p.knock(ctx, t, found.addrs)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	return ladders, nil
 }

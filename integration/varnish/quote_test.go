@@ -64,6 +64,7 @@ func FuzzAnswer(f *testing.F) {
 		c.settle(found{rung: probe.Rung{Layer: probe.LayerDNS, State: probe.RungNotAsked}})
 		c.good(probe.LayerTCP, 0, "")
 		c.skip(probe.LayerTLS, "")
+		c.skip(probe.LayerProxy, "")
 		got := &answer{}
 		err := got.read(bufio.NewReader(strings.NewReader(string(raw))), 4096)
 		if err != nil {

@@ -19,11 +19,14 @@ const proxyLocal = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 func (c *climber) secondLook(ctx context.Context, broken *brokenError) error {
 	switch broken.class { //nolint:exhaustive // the others have one explanation
 	case probe.ClassHTTPEOF, probe.ClassHTTPReset:
-		if !c.t.tls && c.answers(ctx, append([]byte(proxyLocal), c.request(false)...)) {
-			broken.class = probe.ClassProxyPort
+		if !c.t.tls && !c.t.path.Proxy && c.answers(ctx, append([]byte(proxyLocal), c.request(false)...)) {
+			broken.layer, broken.class = probe.LayerProxy, probe.ClassProxyPort
 			broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits)
 		}
 	case probe.ClassHTTPFirstByte:
+		if c.t.path.Plain {
+			break
+		}
 		// Varnish itself answers 400 to two Host headers (cache_http1_proto.c), without asking anybody.
 		twice := "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\nUser-Agent: " + c.p.agent + "\r\nConnection: close\r\n\r\n"
 		if c.answers(ctx, []byte(twice)) {

@@ -38,6 +38,9 @@ func sentence(class probe.Class, t *target, addr netip.AddrPort, limits probe.Li
 	case probe.ClassTLSNotTLS:
 		return port + " answers plain HTTP where TLS was expected"
 	case probe.ClassTLSReset:
+		if t.path.Proxy {
+			return "the connection is cut during the TLS handshake: the terminator does not expect the PROXY protocol"
+		}
 		return "the connection is cut during the TLS handshake: the terminator refuses it, or expects another protocol in front"
 	case probe.ClassTLSWrongName:
 		return "the certificate is not for " + t.host
@@ -55,12 +58,21 @@ func sentence(class probe.Class, t *target, addr netip.AddrPort, limits probe.Li
 func httpSentence(class probe.Class, t *target, limits probe.Limits) string {
 	switch class { //nolint:exhaustive // see sentence
 	case probe.ClassHTTPFirstByte:
+		if t.path.Plain {
+			return fmt.Sprintf("connected, but not a byte of an answer within %s: the server hangs", limits.Response)
+		}
 		return fmt.Sprintf("connected, but not a byte of an answer within %s: Varnish hangs", limits.Response)
 	case probe.ClassHTTPBody:
 		return fmt.Sprintf("the answer begins but does not end within %s: the backend stalls, or large packets get lost on the way (MTU)", limits.Response)
 	case probe.ClassHTTPEOF:
+		if t.tls && t.path.Plain {
+			return "TLS stands, but the connection closes without an answer: what is behind the terminator is down"
+		}
 		if t.tls {
 			return "TLS stands, but the connection closes without an answer: Varnish is down behind the terminator, or they disagree about the PROXY protocol"
+		}
+		if t.path.Plain {
+			return "the connection closes without an answer: what listens there is no HTTP port, or what is behind it is down"
 		}
 		return "the connection closes without an answer: what listens there is not Varnish's HTTP port, or what is behind it is down"
 	case probe.ClassHTTPReset:
@@ -72,13 +84,14 @@ func httpSentence(class probe.Class, t *target, limits probe.Limits) string {
 	case probe.ClassProxyPort:
 		return "this is a port for the PROXY protocol: users must reach the plain one, and nobody but the terminator this one"
 	case probe.ClassProxyMismatch:
+		if t.path.Proxy {
+			return "the PROXY protocol is refused with a bare 400: the port is one for plain HTTP"
+		}
 		return "Varnish refuses the first bytes with a bare 400: what stands in front sends the PROXY protocol to a port that does not expect it"
 	case probe.ClassNotViaVarnish:
 		return "the answer did not come through Varnish: no X-Varnish, no Via"
 	case probe.ClassBackendFetch:
 		return "Varnish runs but gets nothing from the backend: Backend fetch failed"
-	case probe.ClassLoadBalancer:
-		return "the load balancer answers itself: it has no healthy target"
 	case probe.ClassBypassNotHonoured:
 		return "the cache answered a request that was to go past it, so the backend is not proven: check the bypass of the path against the VCL"
 	}

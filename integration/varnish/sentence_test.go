@@ -51,6 +51,9 @@ func TestSentences(t *testing.T) {
 	elsewhere := map[probe.Class]bool{
 		probe.ClassOK: true, probe.ClassGuarded: true, probe.ClassBackendStatus: true, probe.ClassWrongContent: true,
 		probe.ClassStale: true, probe.ClassDNSUnexpected: true, probe.ClassSynth: true,
+		probe.ClassTLSExpires: true, probe.ClassTLSOld: true, probe.ClassPacketLoss: true, probe.ClassBackendSlow: true,
+		probe.ClassHealthByVCL: true, probe.ClassPortOpen: true, probe.ClassLoadBalancer: true,
+		probe.ClassForcedSick: true, probe.ClassPerIP: true, // the gate's
 	}
 	var b strings.Builder
 	secure := map[probe.Class]string{}

@@ -3,7 +3,9 @@ package varnish
 import (
 	"context"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,30 +17,36 @@ import (
 // limits yet. More are only there when this machine does not get round to ending them.
 const spare = 8
 
-// Stream probes a path once per Every, each time on a connection of its own, until ctx ends; then it waits
-// for what is in flight, at most the limits of one probe, and returns nil. It sends on time whatever comes
-// back: a site that is slow or silent gets as many questions as one that answers (an open loop), since
-// probes that wait for each other pass over an outage. Every address of the name is probed at the same
-// rate, four of them at most; DNS is asked once per [probe.LookupEvery], beside the probes, so that it is
-// no part of their time. A probe that is not sent, because this machine cannot keep up, is a sample too.
+// Stream probes a path once per Every until ctx ends; then it waits for what is in flight, at most the limits
+// of one probe, and returns nil. It sends on time whatever comes back: a site that is slow or silent gets as
+// many questions as one that answers (an open loop), since probes that wait for each other pass over an outage.
+// Every address of the name is probed at the same rate, four of them at most; DNS is asked once per
+// [probe.LookupEvery], beside the probes, so that it is no part of their time. A probe that is not sent, because
+// this machine cannot keep up, is a sample too.
 //
-// A good answer has the expected status, body and headers, and came through Varnish if that is demanded;
-// it may come from the cache. The path's bypass is not used. Connecting, with TLS, may take the connect
-// limit, and the answer the response limit.
+// Each probe has a connection of its own, unless KeepAlive is set: then it goes over the one that an earlier
+// probe of its address left. If that is in use, because an answer is outstanding, the probe opens another; if
+// the site has closed it meanwhile, too, which is no failure.
+//
+// A good answer has the expected status, body and headers, and came through Varnish if that is demanded; it may
+// come from the cache unless Past is set. Past uses the path's bypass, if it has one. Of a URL such as
+// tcp://192.0.2.1:53 a connection is all that is wanted. Connecting, with TLS, may take the connect limit, and
+// the first byte and the rest of the answer the response limit each.
 //
 // each is called once for every probe and every lookup, when it has ended, one call at a time.
 //
 // Error: CodeInvalid when the path cannot be probed as written, before anything is sent.
 func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sample)) error {
-	t, err := parse(of.Path)
+	t, bare, err := parseStream(of.Path)
 	switch {
 	case err != nil:
 		return err
 	case of.Every <= 0:
 		return invalid(nil, "probes cannot be sent every %s", of.Every)
 	}
-	s := &stream{p: p, t: t, every: of.Every, each: each, start: monotonic()}
-	s.most = int64((p.limits.Connect+p.limits.Response)/of.Every) + spare
+	s := &stream{p: p, t: t, of: of, bare: bare, each: each, start: monotonic()}
+	s.most = int64((p.limits.Connect+2*p.limits.Response)/of.Every) + spare
+	defer s.left.close()
 	if t.given.IsValid() {
 		s.addrs = []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}
 	} else {
@@ -47,6 +55,22 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 	s.tick(ctx, of.Every, s.launch)
 	s.group.Wait()
 	return nil
+}
+
+// parseStream is parse for paths of which a connection may be all that is wanted; then bare is true.
+func parseStream(path probe.Path) (t *target, bare bool, err error) {
+	rest, bare := strings.CutPrefix(path.URL, "tcp://")
+	if !bare {
+		t, err = parse(path)
+		return t, false, err
+	}
+	u, err := url.Parse(path.URL)
+	if err != nil || u.Port() == "" || u.Path != "" || u.RawQuery != "" {
+		return nil, true, invalid(err, "%q is not written tcp://host:port", path.URL)
+	}
+	path.URL = "http://" + rest
+	t, err = parse(path)
+	return t, true, err
 }
 
 // monotonic returns the present time of this machine.
@@ -58,11 +82,13 @@ func monotonic() time.Time {
 type stream struct {
 	p      *Prober
 	t      *target
-	every  time.Duration
+	of     probe.Stream
+	bare   bool // a connection is all that is wanted
 	start  time.Time
 	most   int64 // in flight per address
 	group  sync.WaitGroup
 	flying atomic.Int64
+	left   leftovers
 
 	telling sync.Mutex // serialises each
 	each    func(probe.Sample)
@@ -117,53 +143,6 @@ func (s *stream) launch(ctx context.Context, due time.Duration) {
 			s.tell(s.probe(context.WithoutCancel(ctx), addr, due))
 		})
 	}
-}
-
-// probe makes one request and says what came of it.
-func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Duration) probe.Sample {
-	sample := probe.Sample{Sched: due, Start: s.elapsed(), Address: addr}
-	c := s.p.begin(s.t, addr, s.p.now())
-	err := c.once(ctx)
-	sample.End = s.elapsed()
-	sample.Status = c.ladder.Status
-	broken, isBroken := err.(*brokenError) //nolint:errorlint // never wrapped: it is a result, not a failure
-	switch {
-	case err == nil:
-		sample.OK, sample.Class = true, probe.ClassOK
-	case isBroken:
-		sample.Class, sample.Layer = broken.class, broken.layer
-		if broken.answer != nil {
-			sample.Status, sample.Quote = broken.answer.status, c.quote(broken.answer)
-		}
-	default:
-		sample.Class = probe.ClassProber
-	}
-	return sample
-}
-
-// once makes one request on a connection of its own and judges the answer by itself. A *brokenError is a
-// result; any other error means that nobody could tell.
-func (c *climber) once(ctx context.Context) error {
-	conn, err := c.connectOnce(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // everything that mattered has been read
-	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Response)
-	defer cancel()
-	got, err := c.exchange(ctx, conn, c.request(false))
-	if err != nil {
-		return err
-	}
-	tr := traceOf(got.header)
-	c.ladder.Status = got.status
-	if err := c.judgeVarnish(got, tr); err != nil {
-		return err
-	}
-	if err := c.fetched(got, tr); err != nil {
-		return err
-	}
-	return c.judgeContent(got)
 }
 
 // lookUp asks DNS beside the probes. While it does not answer, the addresses known before stay, as they

@@ -21,6 +21,11 @@ import (
 // any comes after the stream has returned, or two at once.
 func streamed(t *testing.T, p *Prober, path probe.Path, every, long time.Duration, do func()) []probe.Sample {
 	t.Helper()
+	return streamedOf(t, p, probe.Stream{Path: path, Every: every}, long, do)
+}
+
+func streamedOf(t *testing.T, p *Prober, of probe.Stream, long time.Duration, do func()) []probe.Sample {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
 	var (
@@ -31,7 +36,7 @@ func streamed(t *testing.T, p *Prober, path probe.Path, every, long time.Duratio
 	if do != nil {
 		group.Go(do)
 	}
-	err := p.Stream(ctx, probe.Stream{Path: path, Every: every}, func(s probe.Sample) {
+	err := p.Stream(ctx, of, func(s probe.Sample) {
 		if inside.Add(1) != 1 {
 			t.Error("two samples at once")
 		}

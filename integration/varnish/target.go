@@ -29,6 +29,7 @@ type target struct {
 	to      uint16         // port to dial; differs from port only when Resolve says so
 	headers map[string]*regexp.Regexp
 	status  []int
+	large   url.URL // of the large object, if the path has one
 	redact  *redactor
 }
 
@@ -49,6 +50,7 @@ func parse(path probe.Path) (*target, error) {
 	case !httpguts.ValidHostHeader(u.Host):
 		return nil, invalid(nil, "%q is not a host", u.Host)
 	}
+	path.Expect.BodySHA256 = strings.ToLower(path.Expect.BodySHA256)
 	t := &target{path: path, url: u, host: host, tls: u.Scheme == "https", status: path.Expect.Status, redact: newRedactor(path.Bypass)}
 	if len(t.status) == 0 {
 		t.status = []int{200}
@@ -64,6 +66,9 @@ func parse(path probe.Path) (*target, error) {
 		return nil, err
 	}
 	if err := t.readHeaders(); err != nil {
+		return nil, err
+	}
+	if err := t.readLarge(); err != nil {
 		return nil, err
 	}
 	return t, t.readRoots()
@@ -147,6 +152,9 @@ func (t *target) readRoots() error {
 	if !t.tls {
 		return nil
 	}
+	if t.path.CA != "" {
+		return t.trust([]byte(t.path.CA), "the authority's certificates")
+	}
 	if t.path.CAFile == "" {
 		// Read here, where nothing is timed: the first handshake would read them within its own limit, which
 		// took 0.7 s on a busy machine, and would be called a hanging terminator. On an error the handshake
@@ -158,9 +166,29 @@ func (t *target) readRoots() error {
 	if err != nil {
 		return invalid(err, "the authority's certificates in %s cannot be read", t.path.CAFile)
 	}
+	return t.trust(pem, t.path.CAFile)
+}
+
+// trust makes certificates in PEM form the only authorities.
+func (t *target) trust(pem []byte, source string) error {
 	t.roots = x509.NewCertPool()
 	if !t.roots.AppendCertsFromPEM(pem) {
-		return invalid(nil, "%s holds no certificate in PEM form", t.path.CAFile)
+		return invalid(nil, "%s: no certificate in PEM form", source)
 	}
+	return nil
+}
+
+// readLarge fills the page of the large object.
+func (t *target) readLarge() error {
+	page := t.path.Large.Page
+	if page == "" {
+		return nil
+	}
+	ref, err := url.Parse(page)
+	if err != nil || !strings.HasPrefix(page, "/") || strings.HasPrefix(page, "//") || ref.Host != "" || ref.Fragment != "" {
+		return invalid(err, "large object %q is not the path of a page, such as /theme/big.css", page)
+	}
+	t.large = *t.url
+	t.large.Path, t.large.RawPath, t.large.RawQuery = ref.Path, ref.RawPath, ref.RawQuery
 	return nil
 }
