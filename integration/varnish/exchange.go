@@ -30,6 +30,7 @@ type answer struct {
 	body      []byte
 	cut       bool // the body is longer than the limit
 	bypass    bool // it was asked past the cache
+	closes    bool // the other side closes the connection after it
 	firstByte time.Duration
 	took      time.Duration
 }
@@ -137,7 +138,7 @@ func (a *answer) read(reader *bufio.Reader, limit int64) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // the connection is closed anyway
-	a.status, a.header = resp.StatusCode, resp.Header
+	a.status, a.header, a.closes = resp.StatusCode, resp.Header, resp.Close
 	a.line = printable(resp.Proto+" "+resp.Status, 200)
 	var body bytes.Buffer
 	_, err = io.Copy(&body, io.LimitReader(resp.Body, limit+1))

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -179,8 +178,7 @@ func (f *leftovers) take(addr netip.AddrPort) *link {
 func (f *leftovers) give(addr netip.AddrPort, l *link, got *answer, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over || err != nil || got.cut || l.reader.Buffered() > 0 || f.links[addr] != nil ||
-		strings.HasPrefix(got.line, "HTTP/1.0") || strings.EqualFold(got.header.Get("Connection"), "close") {
+	if f.over || err != nil || got.cut || got.closes || l.reader.Buffered() > 0 || f.links[addr] != nil {
 		l.close()
 		return
 	}
