@@ -100,7 +100,7 @@ func (p *Prober) silence(asked time.Time) (time.Duration, error) {
 	if a.heard.After(since) {
 		since = a.heard
 	}
-	left := since.Add(wire.Gone).Sub(r.now())
+	left := since.Add(r.cfg.Gone).Sub(r.now())
 	gone := &upgrade.Error{
 		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s has never been heard", p.name),
 		Hint: "start `upgradegate agent` there, and look at its log",

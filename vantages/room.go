@@ -25,12 +25,13 @@ type keeper interface {
 	ForgetStreams(ctx context.Context, before time.Time) error
 }
 
-// Config is what a Room needs; all of it.
+// Config is what a Room needs; all of it but Gone.
 type Config struct {
 	Store keeper
 	Names []upgrade.AgentName // of the vantages that agents are
 	Now   func() time.Time    // real time, with its monotonic part: agents are not of the world's clock
 	Log   *slog.Logger
+	Gone  time.Duration // without a word, after which an agent counts as gone; 0: wire.Gone
 }
 
 // Room holds the agents. All methods may be called at the same time.
@@ -64,6 +65,9 @@ const streamsKept = 7 * 24 * time.Hour
 // New reads the agents that are known.
 func New(ctx context.Context, cfg Config) (*Room, error) {
 	r := &Room{cfg: cfg, epoch: rand.Text(), started: cfg.Now(), agents: map[upgrade.AgentName]*agent{}}
+	if cfg.Gone == 0 {
+		r.cfg.Gone = wire.Gone
+	}
 	known, err := cfg.Store.Agents(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents: %w", err)

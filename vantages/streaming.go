@@ -65,7 +65,7 @@ func (s *streaming) patience() (time.Duration, error) {
 	case left == 0: // no longer enrolled
 		return 0, gone
 	case s.stopped.IsZero() && begun:
-		return wire.Gone, nil
+		return s.room.cfg.Gone, nil
 	case left < 0:
 		return 0, gone
 	case !s.stopped.IsZero() && s.room.now().Sub(s.stopped) > finishWithin:
