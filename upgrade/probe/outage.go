@@ -2,6 +2,7 @@ package probe
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,6 +13,8 @@ type Watched struct {
 	Every    time.Duration
 	Sent     int // without those that say nothing about the site
 	Failed   int
+	Stray    int           // of Failed, those in no outage
+	Classes  map[Class]int // of Failed
 	Unsent   int           // of which nothing follows about the site: the prober's own trouble
 	P50      time.Duration // of what good probes took
 	P99      time.Duration
@@ -28,6 +31,7 @@ type Outage struct {
 	Blind               time.Duration // of it, the prober was not at its work: could be more than Certain, cannot be told
 	Open                bool          // it had not ended when the watch did
 	Attempts            int           // started inside that failed or came late
+	Failed              int           // of Attempts
 	Class               Class         // of most of them
 	Layer               Layer         // of the first of Class
 	Status              int           // of the first of Class; 0 if no answer came
@@ -45,7 +49,7 @@ type Blind struct {
 // end, because DNS had dropped it, has no outage that goes on.
 func (t *Tally) Watched(end time.Duration) Watched {
 	w := Watched{
-		Every: t.every, Sent: t.sent, Failed: t.failed, Unsent: t.unsent,
+		Every: t.every, Sent: t.sent, Failed: t.failed, Stray: t.failed, Classes: maps.Clone(t.classes), Unsent: t.unsent,
 		P50: t.quantile(0.5), P99: t.quantile(0.99), Max: t.longest,
 	}
 	if t.last < 0 {
@@ -86,6 +90,7 @@ func (t *Tally) gap(w *Watched, gap stretch, lags []stretch, atEnd bool) {
 		o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every-o.Blind)
 		o.describe(inside)
 		w.Outages = append(w.Outages, o)
+		w.Stray -= o.Failed
 	case length > gapPeriods*t.every && o.Blind > 0:
 		w.Blind = append(w.Blind, Blind{gap.from, gap.to, length - t.every})
 	}
@@ -98,6 +103,9 @@ func (o *Outage) describe(inside []attempt) {
 	count := map[Class]int{}
 	for _, a := range inside {
 		count[a.class]++
+		if a.class != ClassLate {
+			o.Failed++
+		}
 	}
 	for _, a := range inside {
 		if o.Class == "" || count[a.class] > count[o.Class] {

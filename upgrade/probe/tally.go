@@ -37,6 +37,7 @@ type Tally struct {
 	tries       []attempt     // failed or late ones outside of runs, as far as known
 	prune       int           // length of tries from which it is worth looking again
 	lags        []stretch     // in which the prober was late or sent nothing
+	classes     map[Class]int // failed ones
 	took        map[int]int   // good probes by the logarithm of what they took
 	least       time.Duration // that a good probe took
 	longest     time.Duration // that a good probe took
@@ -57,7 +58,7 @@ type attempt struct {
 
 // NewTally returns the tally of probes that are due once per every.
 func NewTally(every time.Duration) *Tally {
-	return &Tally{every: every, first: math.MaxInt64, last: -1, prune: pruneFrom, least: math.MaxInt64, took: map[int]int{}}
+	return &Tally{every: every, first: math.MaxInt64, last: -1, prune: pruneFrom, least: math.MaxInt64, took: map[int]int{}, classes: map[Class]int{}}
 }
 
 // Add adds one sample.
@@ -84,6 +85,7 @@ func (t *Tally) Add(s Sample) {
 	default:
 		t.sent++
 		t.failed++
+		t.classes[s.Class]++
 		if t.inRun(s.Start) {
 			break
 		}

@@ -220,3 +220,14 @@ func FuzzTallySamples(f *testing.F) {
 		}
 	})
 }
+
+// TestTallyStray: failed probes that are in no outage are told apart, and all are counted by class.
+func TestTallyStray(t *testing.T) {
+	s := site{every: 50 * ms, latency: 3 * ms, until: 5 * time.Second, outages: []outage{
+		{1000 * ms, 1020 * ms, probe.ClassTCPReset}, {2000 * ms, 3000 * ms, probe.ClassTCPRefused}, {4000 * ms, 4020 * ms, probe.ClassTCPRefused},
+	}}
+	w := s.watched()
+	if len(w.Outages) != 1 || w.Outages[0].Failed != 20 || w.Failed != 22 || w.Stray != 2 || w.Classes[probe.ClassTCPRefused] != 21 || w.Classes[probe.ClassTCPReset] != 1 {
+		t.Errorf("got %+v", w)
+	}
+}
