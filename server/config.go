@@ -58,11 +58,22 @@ type acts interface {
 	PlayAgain(ctx context.Context, id upgrade.DeliveryID, by upgrade.Person) (upgrade.DeliveryID, error)
 	// RefreshState has a Terraform state read now and returns what came of it.
 	RefreshState(ctx context.Context, name upgrade.StateName, by upgrade.Person) (upgrade.Reading, error)
+	CheckInvariant(ctx context.Context, key upgrade.StandingKey, by upgrade.Person) error
 }
 
 // states is where it is read what is known of Terraform states.
 type states interface {
 	Readings(ctx context.Context) ([]upgrade.Reading, error)
+}
+
+// invariants is where it is read what standing gates say, in the order of the file.
+type invariants interface {
+	Invariants(ctx context.Context) ([]upgrade.Standing, error)
+}
+
+// stretches is where it is read what a standing gate said.
+type stretches interface {
+	Stretches(ctx context.Context, key upgrade.StandingKey, since time.Time) ([]upgrade.Stretch, error)
 }
 
 // changes is where the open changes of stacks are read.
@@ -105,6 +116,8 @@ type Config struct {
 	Questions  verifications // of theirs
 	Changes    changes
 	States     states
+	Invariants invariants
+	Stretches  stretches
 	Agents     agents
 
 	// Stacks are the configured ones, in the order of the file.
@@ -139,7 +152,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Agents": cfg.Agents != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

@@ -56,6 +56,9 @@ type world struct {
 	ticks      []chan struct{}
 	asks       fakeQuestions
 	readings   []upgrade.Reading
+	standings  []upgrade.Standing
+	stretches  []upgrade.Stretch
+	checked    []upgrade.StandingKey
 }
 
 func notFound(what string) error {
@@ -268,6 +271,38 @@ func (w *world) RefreshState(ctx context.Context, name upgrade.StateName, by upg
 	return upgrade.Reading{}, notFound("state " + string(name))
 }
 
+func (w *world) Invariants(context.Context) ([]upgrade.Standing, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.standings), nil
+}
+
+func (w *world) Stretches(_ context.Context, key upgrade.StandingKey, since time.Time) (all []upgrade.Stretch, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.stretches {
+		if s.Key == key && !s.Until.Before(since) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+func (w *world) CheckInvariant(_ context.Context, key upgrade.StandingKey, by upgrade.Person) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.asker(by); err != nil {
+		return err
+	}
+	for _, s := range w.standings {
+		if s.Key == key {
+			w.checked = append(w.checked, key)
+			return nil
+		}
+	}
+	return notFound("standing gate " + key.String())
+}
+
 func (w *world) Base(_ context.Context, stack upgrade.StackName) (upgrade.Base, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -306,7 +341,7 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Agents: &fakeAgents{},
+		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Invariants: w, Stretches: w, Agents: &fakeAgents{},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},

@@ -36,6 +36,8 @@ type Server struct {
 	stacks     []upgrade.Stack
 	changes    changes
 	states     states
+	invariants invariants
+	stretches  stretches
 	agents     agents
 
 	keys      *keyring
@@ -75,7 +77,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, agents: cfg.Agents,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents,
 		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -184,6 +186,9 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.POST("/stacks/:name/base", s.api(s.apiSetBase))
 	g.GET("/states", s.api(s.apiStates))
 	g.POST("/states/:name/refresh", s.api(s.apiRefreshState))
+	g.GET("/invariants", s.api(s.apiInvariants))
+	g.GET("/invariants/:name", s.api(s.apiInvariant))
+	g.POST("/invariants/:name/check", s.api(s.apiCheckInvariant))
 	s.vantageRoutes(g)
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
