@@ -1,6 +1,7 @@
 package varnish
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"net/url"
@@ -44,17 +45,31 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 	case of.Every <= 0:
 		return invalid(nil, "probes cannot be sent every %s", of.Every)
 	}
+	p = p.within(of.Limits)
 	s := &stream{p: p, t: t, of: of, bare: bare, each: each, start: monotonic()}
 	s.most = int64((p.limits.Connect+2*p.limits.Response)/of.Every) + spare
 	defer s.left.close()
 	if t.given.IsValid() {
 		s.addrs = []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}
 	} else {
-		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, s.lookUp) })
+		// The first answer of DNS is waited for: else a stream of few probes would lose its first.
+		s.lookUp(ctx, 0)
+		s.group.Wait()
+		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, probe.LookupEvery, s.lookUp) })
 	}
-	s.tick(ctx, of.Every, s.launch)
+	s.tick(ctx, s.elapsed(), of.Every, s.launch)
 	s.group.Wait()
 	return nil
+}
+
+// within returns the prober with other limits, where they are set.
+func (p *Prober) within(limits probe.Limits) *Prober {
+	other := *p
+	other.limits = probe.Limits{
+		DNS: cmp.Or(limits.DNS, p.limits.DNS), Connect: cmp.Or(limits.Connect, p.limits.Connect),
+		Response: cmp.Or(limits.Response, p.limits.Response), Body: cmp.Or(limits.Body, p.limits.Body),
+	}
+	return &other
 }
 
 // parseStream is parse for paths of which a connection may be all that is wanted; then bare is true.
@@ -106,13 +121,13 @@ func (s *stream) tell(sample probe.Sample) {
 	s.each(sample)
 }
 
-// tick calls do for every moment that is due until ctx ends, none left out: when this machine was held
+// tick calls do for every moment from first on that is due until ctx ends, none left out: when this machine was held
 // up, those that were missed are done late and all at once. Of those that are due when ctx has ended, do
 // is told that it is over.
-func (s *stream) tick(ctx context.Context, every time.Duration, do func(ctx context.Context, due time.Duration)) {
+func (s *stream) tick(ctx context.Context, first, every time.Duration, do func(ctx context.Context, due time.Duration)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for due := time.Duration(0); ; due += every {
+	for due := first; ; due += every {
 		timer.Reset(due - s.elapsed())
 		select {
 		case <-timer.C:
