@@ -11,6 +11,7 @@ type Stream struct {
 	Name      string // for people, such as "cached"; unique among the streams of one watch
 	Path      Path
 	Every     time.Duration
-	Past      bool // past the cache, by the path's bypass; an answer from the cache is no answer then
-	KeepAlive bool // over one connection per address that is kept while it lives; else each probe on its own
+	Past      bool   // past the cache, by the path's bypass; an answer from the cache is no answer then
+	KeepAlive bool   // over one connection per address that is kept while it lives; else each probe on its own
+	Limits    Limits // of one probe; zero fields: the prober's own
 }
