@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,13 +132,15 @@ type rung struct {
 	Broken      bool   // the line that leads here is dotted
 }
 
-// ladder reads an evidence table of that title: a path, maybe its address, then a cell per layer,
+// ladder reads an evidence table of that title: a path, maybe from where it was probed and its address, then a cell per layer,
 // which says "✗ …" where it broke, "Not reached" behind that, and "–" where nothing was asked.
 func ladder(t upgrade.Table) ladderView {
 	v := ladderView{}
-	address := slices.IndexFunc(t.Columns, func(c string) bool { return strings.EqualFold(c, "Address") })
+	beside := func(i int) bool {
+		return strings.EqualFold(t.Columns[i], "Address") || strings.EqualFold(t.Columns[i], "From")
+	}
 	for i, column := range t.Columns {
-		if i > 0 && i != address {
+		if i > 0 && !beside(i) {
 			v.Layers = append(v.Layers, column)
 		}
 	}
@@ -149,8 +150,8 @@ func ladder(t upgrade.Table) ladderView {
 		}
 		lr, broken := ladderRow{Path: row[0]}, false
 		for i := 1; i < len(row) && i < len(t.Columns); i++ {
-			if i == address {
-				lr.Beside = row[i]
+			if beside(i) {
+				lr.Beside = strings.Trim(lr.Beside+" · "+row[i], " ·")
 				continue
 			}
 			r := rungOf(row[i], broken)
