@@ -152,9 +152,6 @@ func (t *target) readRoots() error {
 	if !t.tls {
 		return nil
 	}
-	if t.path.CA != "" {
-		return t.trust([]byte(t.path.CA), "the authority's certificates")
-	}
 	if t.path.CAFile == "" {
 		// Read here, where nothing is timed: the first handshake would read them within its own limit, which
 		// took 0.7 s on a busy machine, and would be called a hanging terminator. On an error the handshake
@@ -166,14 +163,9 @@ func (t *target) readRoots() error {
 	if err != nil {
 		return invalid(err, "the authority's certificates in %s cannot be read", t.path.CAFile)
 	}
-	return t.trust(pem, t.path.CAFile)
-}
-
-// trust makes certificates in PEM form the only authorities.
-func (t *target) trust(pem []byte, source string) error {
 	t.roots = x509.NewCertPool()
 	if !t.roots.AppendCertsFromPEM(pem) {
-		return invalid(nil, "%s: no certificate in PEM form", source)
+		return invalid(nil, "%s holds no certificate in PEM form", t.path.CAFile)
 	}
 	return nil
 }

@@ -154,7 +154,6 @@ type Path struct {
 	Resolve   map[string]string // host → address, instead of asking DNS; for tests and split horizons
 	Bypass    Bypass
 	CAFile    string         // PEM of the authority; empty: the system's
-	CA        string         // the same as text, in place of CAFile, for a prober on another host
 	Addresses []netip.Prefix // what DNS may answer; empty: anything. Of an address that is given it is not asked
 	Large     Large
 	Closed    []Door // ports that must not take connections from where is probed
