@@ -104,6 +104,13 @@ type Order struct {
 	Stop   bool          `json:"stop"`
 }
 
+// OneShot asks a host for one climb, through `upgradegate probe --order`, which answers with a [Work].
+type OneShot struct {
+	Path  probe.Path `json:"path"`
+	CA    []byte     `json:"ca,omitempty"` // PEM, in place of the path's CAFile
+	Allow []string   `json:"allow"`        // what beyond public addresses may be reached
+}
+
 // Pong answers a ping.
 type Pong struct {
 	Now int64 `json:"now_ns"` // the gate's clock, nanoseconds since 1970
