@@ -45,6 +45,48 @@ func TestGrantsGate(t *testing.T) {
 	}
 }
 
+// TestS1StandingGates: what is held when production is opened is asked again and again; when it is lost,
+// production is locked, and a person sees why. Drift is told by a plan that nothing applies.
+func TestS1StandingGates(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setup{provider: true})
+	h.gates = h.siteGate() + "  - {name: grants, kind: kms-grants, stage: standing, environments: [staging], asg: web}\n" +
+		"  - {name: drift, kind: settled, stage: standing, environments: [staging], required: false}\n"
+	h.writeFile(h.path("bin/terraform"))
+	h.serve()
+	key, err := h.aws.AddKey("", "", "of the volumes", "")
+	check(t, err)
+	give := func() string {
+		id, err := h.aws.AddGrant(key, "asg-ebs", h.aws.ServiceLinkedRole(""),
+			"CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo")
+		check(t, err)
+		return id
+	}
+	grant := give()
+	files := h.group(4)
+	files["main.tf"] = strings.ReplaceAll(files["main.tf"], imageIn(t, files["main.tf"]), h.aws.AddImage(awssim.Image{Name: "encrypted", KeyARN: key}))
+	commit := h.pushFiles("the group", files)
+	run := h.runIs(commit, upgrade.PhaseUnlocked)
+	h.cli("invariant", "check", "grants/staging").is(t, exitOK, `grants/staging: held\nAWSServiceRoleForAutoScaling may use the 1 key of group web.*\n(?s:.*)`, "")
+	h.cli("invariant", "check", "drift/staging/web").is(t, exitOK, `drift/staging/web: held\na plan of web in staging is empty\n(?s:.*)`, "")
+
+	check(t, h.aws.TakeGrant(key, grant))
+	check(t, h.aws.Scale("", "eu-west-2", "web", 1))
+	h.cli("invariant", "check", "grants/staging").is(t, exitClosed, `grants/staging: broken\nthe grant asg-ebs .* is gone since .*\nnext: .*\n(?s:.*)`, `upgradegate: the invariant is broken\n`)
+	h.cli("invariant", "check", "drift/staging/web").is(t, exitClosed, `drift/staging/web: broken\na plan of web in staging changes 1 resource: aws_autoscaling_group.web \(changed by something else since the apply\)\n(?s:.*)`, `upgradegate: the invariant is broken\n`)
+	locked := h.runIs(commit, upgrade.PhaseRelocked)
+	if len(locked.Causes) != 1 || !strings.Contains(locked.Causes[0].Message, "the grant asg-ebs") {
+		t.Errorf("locked for %+v", locked.Causes)
+	}
+	h.cli("invariant", "list").is(t, exitOK, `INVARIANT +STATE +SINCE +CHECKED +WHAT WAS SEEN\ngrants/staging +broken +20.* UTC +20.* UTC +the grant .*\ndrift/staging/web +broken +.*\n`, "")
+	h.cli("invariant", "show", "nothing/staging").is(t, exitError, "", `upgradegate: no standing gate is called nothing/staging\n`)
+
+	give()
+	h.act(run.ID, client.Act{Name: "recheck"}) // asks what is broken by itself
+	h.runIs(commit, upgrade.PhaseUnlocked)
+	h.cli("invariant", "show", "grants/staging").is(t, exitOK, `grants/staging: held\n(?s:.*)`, "")
+}
+
 // imageIn returns the id of the image in a configuration.
 func imageIn(t *testing.T, main string) string {
 	t.Helper()

@@ -114,6 +114,22 @@ func (s *Sim) AddGrant(keyARN, name, grantee string, operations ...string) (id s
 	return g.id, nil
 }
 
+// TakeGrant takes a grant away at once, as somebody does whom no trail knows. Error: CodeNotFound.
+func (s *Sim) TakeGrant(keyARN, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, err := s.w.findKey(realmKey{}, keyARN)
+	if err != nil {
+		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no such key", Cause: err}
+	}
+	before := len(key.grants)
+	key.grants = slices.DeleteFunc(key.grants, func(g *grant) bool { return g.id == id })
+	if len(key.grants) == before {
+		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no such grant"}
+	}
+	return nil
+}
+
 // AddRole adds a role that AssumeRole gives out, or that grants and policies may name.
 func (s *Sim) AddRole(role Role) {
 	s.mu.Lock()
