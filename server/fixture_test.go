@@ -48,6 +48,7 @@ func blockedRun() upgrade.Run {
 }
 
 func blockedResults() []upgrade.Result {
+	watch, marks := watchedApply()
 	return []upgrade.Result{
 		{
 			Run: 481, Gate: "destroy-guard", Kind: "destroy-guard", Stage: upgrade.StagePlan, Environment: "staging", Round: 1, Required: true,
@@ -92,6 +93,7 @@ func blockedResults() []upgrade.Result {
 			Outcome: upgrade.OutcomeFailed, Message: "1.3 s unreachable during the apply, 0.5 s allowed", StartedAt: at("08:45:14"), Took: 4*time.Minute + 3*time.Second,
 			Evidence: upgrade.Evidence{
 				Facts: []upgrade.Fact{{Name: "Longest outage", Value: "1.3 s"}, {Name: "Allowed", Value: "0.5 s"}, {Name: "Failed probes", Value: "13 of 2430"}, {Name: "Broke at", Value: "TCP"}},
+				Watch: watch, Marks: marks,
 				Spans: []upgrade.Span{
 					{Name: "Apply", From: at("08:45:14"), To: at("08:49:17")},
 					{Name: "Unreachable (TCP)", From: at("08:46:35").Add(200 * time.Millisecond), To: at("08:46:36").Add(500 * time.Millisecond), Failed: true},

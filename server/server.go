@@ -177,6 +177,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/runs/:id/events", s.api(s.apiEvents))
 	g.GET("/runs/:id/results", s.api(s.apiResults))
 	g.GET("/runs/:id/gates", s.api(s.apiGates))
+	g.GET("/runs/:id/gates/:gate/csv", s.api(s.apiCSV))
 	g.GET("/runs/:id/log/:stage", s.api(s.apiLog))
 	for _, a := range theActs() {
 		g.POST("/runs/:id/"+a.name, s.api(s.apiAct(a)))

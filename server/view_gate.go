@@ -18,24 +18,26 @@ type gatesView struct {
 
 // gateView is one gate: a row that opens to its evidence.
 type gateView struct {
-	Path     string // of the part
-	ID       string
-	Title    string
-	Name     string // as configured, if it says more than the title; and the environment, if another one
-	Chip     chip
-	Sentence string
-	Took     string
-	Open     bool
-	Warnings []string
-	Causes   []factView
-	Facts    []factView
-	Repairs  []factView // to be copied as they are
-	Timeline *timelineView
-	Ladders  []ladderView
-	Tables   []tableView
-	Quotes   []quoteView
-	Log      []lineView
-	Foot     []reasonView
+	Path      string // of the part
+	ID        string
+	Title     string
+	Name      string // as configured, if it says more than the title; and the environment, if another one
+	Chip      chip
+	Sentence  string
+	Took      string
+	Open      bool
+	Warnings  []string
+	Causes    []factView
+	Facts     []factView
+	Repairs   []factView // to be copied as they are
+	Watch     *watchView
+	Timeline  *timelineView
+	Ladders   []ladderView
+	LadderCSV link
+	Tables    []tableView
+	Quotes    []quoteView
+	Log       []lineView
+	Foot      []reasonView
 }
 
 type factView struct {
@@ -180,13 +182,21 @@ func gate(d runData, r upgrade.Result) gateView {
 		}
 		g.Facts = append(g.Facts, factView{Name: f.Name, Value: f.Value, Mono: len(f.Value) > 24 && !strings.Contains(f.Value, " ")})
 	}
-	g.Timeline = timeline(e.Spans, r)
+	if g.Watch = watchOf(d, r); g.Watch == nil {
+		g.Timeline = timeline(e.Spans, r)
+	}
 	for _, t := range e.Tables {
-		if t.Title == "Ladder" {
-			g.Ladders = append(g.Ladders, ladder(t))
+		switch {
+		case isLadder(t):
+			g.Ladders, g.LadderCSV = append(g.Ladders, ladder(t)), csvLink(d.run.ID, r, "Ladder", csvLadder)
+			continue
+		case g.Watch != nil && t.Title == "Outages": // it is among the watch's own
 			continue
 		}
 		g.Tables = append(g.Tables, table(t))
+	}
+	if note, ok := likelyCause(d, r); ok {
+		g.Causes = append(g.Causes, note)
 	}
 	for _, q := range e.Quotes {
 		g.Quotes = append(g.Quotes, quoteView{Source: q.Source, Text: q.Text, When: d.words.second(q.At)})
