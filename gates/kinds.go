@@ -29,6 +29,7 @@ const (
 	KindSettled = "settled"
 	KindLaunch  = "instance-launch"
 	KindVarnish = "varnish"
+	KindHTTP    = "http"
 )
 
 // Kinds lists the kinds that exist.
@@ -41,6 +42,10 @@ func Kinds() []Kind {
 		},
 		{
 			Name: KindVarnish, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
+			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
+		},
+		{
+			Name: KindHTTP, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
 			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
 		},
 		// An outage may come when the apply has ended: routes and health checks follow behind.
@@ -76,6 +81,7 @@ type Deps struct {
 	// Vantage returns the prober of another place. CodeNotFound for one that is not configured; whether it can
 	// be reached is told when it is asked. nil: there is none but Prober.
 	Vantage func(probe.Vantage) (Prober, error)
+	Varnish Inspector // asks Varnish itself, where there is access; nil: nobody does
 }
 
 // Settings are the settings of one gate of one kind.
@@ -94,4 +100,5 @@ var (
 	_ Settings = LaunchSettings{}
 	_ Settings = SettledSettings{}
 	_ Settings = VarnishSettings{}
+	_ Settings = HTTPSettings{}
 )

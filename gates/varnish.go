@@ -2,9 +2,8 @@ package gates
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -22,188 +21,188 @@ type Prober interface {
 	Stream(ctx context.Context, stream probe.Stream, each func(probe.Sample)) error
 }
 
+// Inspector asks Varnish's own tools. It changes nothing. Error: CodeUnavailable when they do not answer.
+type Inspector interface {
+	Inspect(ctx context.Context, node probe.Node) (probe.Inside, error)
+}
+
 // VarnishSettings are the settings of a varnish gate.
 type VarnishSettings struct {
-	Paths []probe.Path
-	Tries int // per path before a broken rung counts; default 3
+	Paths    []probe.Path
+	Tries    int             // per path before a broken rung counts; default 3
+	Vantages []probe.Vantage // from where each path is climbed; empty: Here
+	Closed   []Closed        // ports that must not be open
+	Node     probe.Node      // how to ask Varnish itself, for evidence; zero: not at all
+}
+
+// Closed are ports that must not take connections.
+type Closed struct {
+	Ports []uint16
+	At    []netip.Addr    // empty: every address behind the names of the gate's paths
+	From  []probe.Vantage // of the gate's vantages; empty: Here, or all of them where Here is none
 }
 
 // probePause lies between the tries of a path.
 const probePause = time.Second
 
+// defaultTries is how often a path is tried before a broken rung counts.
+const defaultTries = 3
+
 // Kind returns "varnish".
 func (VarnishSettings) Kind() string { return KindVarnish }
 
-// Bind gives the gate its check: each path answers, layer by layer, on every address behind its name.
+// Bind gives the gate its check: each path answers, layer by layer, on every address behind its name, from
+// each vantage.
 func (s VarnishSettings) Bind(gate *Gate, deps Deps) error {
-	tries := s.Tries
-	if tries == 0 {
-		tries = 3
+	c := climbing{
+		paths: s.Paths, tries: s.Tries, vantages: s.Vantages, closed: s.Closed, node: s.Node, inspector: deps.Varnish,
+		probers: probersOf(deps), clock: deps.Clock, words: siteWords{is: "answers through Varnish and from the backend", are: "answer through Varnish and from the backend", not: "the site does not answer through Varnish"},
 	}
-	v := varnish{paths: s.Paths, tries: tries, prober: deps.Prober, clock: deps.Clock}
-	gate.Check = v.check
+	gate.Check = c.defaulted().check
 	return nil
 }
 
-type varnish struct {
-	paths  []probe.Path
-	tries  int
-	prober Prober
-	clock  upgrade.Clock
+// siteWords are how a kind says what came of it.
+type siteWords struct{ is, are, not string }
+
+// climbing climbs paths from places.
+type climbing struct {
+	paths     []probe.Path
+	tries     int
+	vantages  []probe.Vantage
+	closed    []Closed
+	node      probe.Node
+	inspector Inspector
+	probers   func(probe.Vantage) (Prober, error)
+	clock     upgrade.Clock
+	words     siteWords
 }
 
-func (v varnish) check(ctx context.Context, _ Input, rec *Recorder) error {
-	var all []probe.Ladder
-	var broken []string
-	var brief string
-	for _, path := range v.paths {
-		ladders, err := v.path(ctx, path, rec)
-		if err != nil {
-			return err
+func (c climbing) defaulted() climbing {
+	if c.tries == 0 {
+		c.tries = defaultTries
+	}
+	if len(c.vantages) == 0 {
+		c.vantages = []probe.Vantage{probe.Here}
+	}
+	return c
+}
+
+// probersOf returns who probes from a place. Error: CodeInvalid for a place that nobody knows.
+func probersOf(deps Deps) func(probe.Vantage) (Prober, error) {
+	return func(v probe.Vantage) (Prober, error) {
+		switch {
+		case v == "" || v == probe.Here:
+			return deps.Prober, nil
+		case deps.Vantage == nil:
+			return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "there is no vantage " + string(v), Hint: "enroll an agent of that name"}
 		}
-		all = append(all, ladders...)
-		for _, ladder := range ladders {
-			rung, bad := ladder.Broken()
-			if !bad || rung.Class == probe.ClassGuarded {
+		return deps.Vantage(v)
+	}
+}
+
+func (c climbing) check(ctx context.Context, _ Input, rec *Recorder) error {
+	before := c.inspect(ctx, rec)
+	looks := c.lookFromAll(ctx, rec)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	after := c.inspect(ctx, rec)
+	cause := sharpen(looks, before, after)
+	recordLadders(rec, looks, len(c.vantages) > 1)
+	recordDoors(rec, looks, len(c.vantages) > 1)
+	recordInside(rec, before, after)
+	recordWarnings(rec, looks)
+	return c.verdict(rec, looks, cause)
+}
+
+// look is what came of one path from one place.
+type look struct {
+	path    probe.Path
+	from    probe.Vantage
+	ladders []probe.Ladder
+	tries   int
+	blip    string // what an earlier try said that a later one did not
+	err     error  // nobody could tell
+}
+
+// lookFromAll climbs every path from every place, the places at once, the paths of one place one after
+// another. The list is in the order of paths, then of places.
+func (c climbing) lookFromAll(ctx context.Context, rec *Recorder) []look {
+	looks := make([]look, len(c.paths)*len(c.vantages))
+	runner := Runner{Clock: c.clock}
+	runner.Each(len(c.vantages), func(v int) {
+		from := c.vantages[v]
+		prober, err := c.probers(from)
+		for p, path := range c.doors(from) {
+			one := look{path: path, from: from, err: err}
+			if err == nil {
+				c.climb(ctx, prober, &one, rec)
+			}
+			looks[p*len(c.vantages)+v] = one
+		}
+	})
+	return looks
+}
+
+// doors returns the paths with the doors that must be closed from a place: those of given addresses with
+// the first path, those of addresses behind names with the first path of each name.
+func (c climbing) doors(from probe.Vantage) []probe.Path {
+	paths := slices.Clone(c.paths)
+	for _, closed := range c.closed {
+		if !closed.seenFrom(from, c.vantages) {
+			continue
+		}
+		for _, port := range closed.Ports {
+			for _, addr := range closed.At {
+				paths[0].Closed = append(slices.Clone(paths[0].Closed), probe.Door{Addr: addr, Port: port})
+			}
+			if len(closed.At) > 0 {
 				continue
 			}
-			broken = append(broken, fmt.Sprintf("%s (%s)", rung.Detail, ladder.URL))
-			if brief == "" {
-				brief = fmt.Sprintf("the site does not answer through Varnish (%s: %s)", rung.Layer, strings.ToLower(brokenWord(rung.Class, ladder.Status)))
-			}
-			if ladder.Quote != "" {
-				rec.Quote(ladder.URL, ladder.Quote, ladder.At)
-			}
-		}
-	}
-	recordLadders(rec, all)
-	if err := unasked(all); err != nil && len(broken) == 0 {
-		return err
-	}
-	if len(broken) > 0 {
-		rec.Fact("Broken", "%d of %d", len(broken), len(all))
-		return FailBrief(brief, "%s", strings.Join(broken, "; "))
-	}
-	if len(v.paths) == 1 {
-		rec.Passed("%s answers through Varnish and from the backend", v.paths[0].URL)
-		return nil
-	}
-	rec.Passed("all %d paths answer through Varnish and from the backend", len(v.paths))
-	return nil
-}
-
-// unasked says what could not be told although nothing is broken: an address that the probe may not
-// reach, or a backend that the cache answered for. Neither is a pass (S5).
-func unasked(ladders []probe.Ladder) error {
-	for _, ladder := range ladders {
-		asked := false
-		for _, rung := range ladder.Rungs {
-			if rung.Class == probe.ClassGuarded {
-				return &upgrade.Error{
-					Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s: %s", ladder.URL, rung.Detail),
-					Hint: "add the address to network.allow, if it is really the site's",
+			hosts := map[string]bool{}
+			for i := range paths {
+				if host := hostOf(paths[i].URL); !hosts[host] {
+					hosts[host] = true
+					paths[i].Closed = append(slices.Clone(paths[i].Closed), probe.Door{Port: port})
 				}
 			}
-			asked = asked || rung.Layer == probe.LayerBackend && rung.State != probe.RungNotAsked
-		}
-		if !asked {
-			return &upgrade.Error{
-				Code: upgrade.CodeInvalid, Msg: ladder.URL + ": the cache answered, so nobody asked the backend",
-				Hint: "configure a bypass for the path, so that Varnish lets the probe through",
-			}
 		}
 	}
-	return nil
+	return paths
 }
 
-// path climbs until every address is whole, at most as often as there are tries.
-func (v varnish) path(ctx context.Context, path probe.Path, rec *Recorder) ([]probe.Ladder, error) {
-	for try := 1; ; try++ {
-		ladders, err := v.prober.Climb(ctx, path)
-		if err != nil {
-			return nil, fmt.Errorf("probe %s: %w", path.URL, err)
+func (c Closed) seenFrom(from probe.Vantage, all []probe.Vantage) bool {
+	if len(c.From) > 0 {
+		return slices.Contains(c.From, from)
+	}
+	return from == probe.Here || !slices.Contains(all, probe.Here)
+}
+
+// climb tries a path until every address is whole, at most as often as there are tries.
+func (c climbing) climb(ctx context.Context, prober Prober, one *look, rec *Recorder) {
+	for one.tries = 1; ; one.tries++ {
+		one.ladders, one.err = prober.Climb(ctx, one.path)
+		if one.err == nil && len(one.ladders) == 0 {
+			one.err = &upgrade.Error{Code: upgrade.CodeInternal, Msg: "the prober returned nothing"}
 		}
-		if len(ladders) == 0 {
-			return nil, &upgrade.Error{Code: upgrade.CodeInternal, Msg: "the prober returned nothing for " + path.URL}
+		if one.err != nil {
+			return
 		}
 		whole := true
-		for _, ladder := range ladders {
-			if rung, bad := ladder.Broken(); bad {
+		for i := range one.ladders {
+			one.ladders[i].Vantage = one.from
+			if rung, bad := one.ladders[i].Broken(); bad {
 				whole = false
-				rec.Logf("try %d: %s at %s: %s: %s", try, ladder.URL, ladder.Address, rung.Layer, rung.Detail)
+				one.blip = rung.Detail
+				rec.Logf("try %d from %s: %s at %s: %s: %s", one.tries, one.from, one.ladders[i].URL, one.ladders[i].Address, rung.Layer, rung.Detail)
 			}
 		}
-		if whole || try >= v.tries {
-			return ladders, nil
+		if whole || one.tries >= c.tries {
+			return
 		}
-		if err := v.clock.Sleep(ctx, probePause); err != nil {
-			return nil, fmt.Errorf("wait before probing %s again: %w", path.URL, err)
+		if one.err = c.clock.Sleep(ctx, probePause); one.err != nil {
+			return
 		}
 	}
-}
-
-// ladderColumns are the headings of the evidence table that pages draw as a ladder.
-func ladderColumns() []string {
-	return []string{
-		"Path", "Address", string(probe.LayerDNS), string(probe.LayerTCP), string(probe.LayerTLS),
-		string(probe.LayerVarnish), string(probe.LayerBackend),
-	}
-}
-
-func recordLadders(rec *Recorder, ladders []probe.Ladder) {
-	columns := ladderColumns()
-	rows := make([][]string, 0, len(ladders))
-	for _, ladder := range ladders {
-		row := []string{ladder.URL, "", "Not reached", "Not reached", "Not reached", "Not reached", "Not reached"}
-		if ladder.Address.IsValid() {
-			row[1] = ladder.Address.String()
-		}
-		for _, rung := range ladder.Rungs {
-			for i, column := range columns {
-				if column == string(rung.Layer) || rung.Layer == probe.LayerContent && rung.State == probe.RungBroken && column == string(probe.LayerBackend) {
-					row[i] = rungText(rung, ladder.Status)
-				}
-			}
-		}
-		rows = append(rows, row)
-	}
-	rec.Table("Ladder", columns, rows)
-}
-
-func rungText(rung probe.Rung, status int) string {
-	switch rung.State {
-	case probe.RungOK:
-		text := strconv.FormatFloat(float64(rung.Took.Microseconds())/1000, 'f', 1, 64) + " ms"
-		if rung.Detail != "" {
-			text += " " + rung.Detail
-		}
-		return text
-	case probe.RungBroken:
-		return "✗ " + brokenWord(rung.Class, status)
-	case probe.RungNotReached:
-		return "Not reached"
-	case probe.RungNotAsked:
-		return "–"
-	}
-	return "Not reached"
-}
-
-// brokenWord is what a broken rung is marked with; the sentence stands in the gate's message.
-func brokenWord(class probe.Class, status int) string {
-	words := map[probe.Class]string{
-		probe.ClassDNSMissing: "No such name",
-		probe.ClassTCPRefused: "Refused", probe.ClassDNSRefused: "Refused",
-		probe.ClassDNSTimeout: "No answer", probe.ClassTCPTimeout: "No answer", probe.ClassTLSTimeout: "No answer",
-		probe.ClassHTTPFirstByte: "No answer", probe.ClassHTTPBody: "No answer",
-		probe.ClassNetUnreachable: "Unreachable", probe.ClassHostUnreachable: "Unreachable",
-		probe.ClassTLSWrongName: "Wrong certificate", probe.ClassTLSUnknownCA: "Wrong certificate", probe.ClassTLSExpired: "Wrong certificate",
-		probe.ClassNotViaVarnish: "Not Varnish", probe.ClassWrongContent: "Wrong content", probe.ClassGuarded: "Not allowed",
-	}
-	switch word, known := words[class]; {
-	case known:
-		return word
-	case status > 0: // the other classes are told by the status
-		return strconv.Itoa(status)
-	}
-	return "Broken"
 }
