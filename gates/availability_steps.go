@@ -7,9 +7,9 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// readMarks reads what Terraform did while the site was watched, and keeps it. That nobody could say it changes
-// nothing of what the gate says about the site.
-func (w *outageWatch) readMarks(ctx context.Context, rec *Recorder, s sight) {
+// readMarks reads what Terraform did while the site was watched. That nobody could say it changes nothing of what
+// the gate says about the site.
+func (w *outageWatch) readMarks(ctx context.Context, rec *Recorder) {
 	if w.marks == nil {
 		return
 	}
@@ -19,25 +19,33 @@ func (w *outageWatch) readMarks(ctx context.Context, rec *Recorder, s sight) {
 		return
 	}
 	w.steps, w.known = marks, true
-	rec.Marks(keptMarks(marks, func(m upgrade.Mark) bool {
+}
+
+// recordSteps keeps what Terraform did.
+func (w *outageWatch) recordSteps(rec *Recorder, s sight) {
+	if !w.known {
+		return
+	}
+	w.kept = keptMarks(w.steps, func(m upgrade.Mark) bool {
 		for _, o := range s.outages {
-			if len(w.within(s, o, m).steps) > 0 {
+			if len(w.within(o, m).steps) > 0 {
 				return true
 			}
 		}
 		return false
-	}))
+	})
+	rec.Marks(w.kept)
 }
 
 // within returns which of the steps were under way during an outage.
-func (w *outageWatch) within(s sight, o located, steps ...upgrade.Mark) meanwhile {
-	return whileOut(s.began.Add(o.From), s.began.Add(o.To), o.Certain, steps)
+func (w *outageWatch) within(o located, steps ...upgrade.Mark) meanwhile {
+	return whileOut(w.began.Add(o.From), w.began.Add(o.To), o.Certain, steps)
 }
 
 // told is the sentence about all outages, with what Terraform did during the longest.
 func (w *outageWatch) told(s sight) string {
 	text := w.sentence(s)
-	if steps := w.within(s, s.longest, w.steps...).String(); len(s.outages) > 0 && steps != "" {
+	if steps := w.within(s.longest, w.steps...).String(); len(s.charged()) > 0 && steps != "" {
 		text += ", " + steps
 	}
 	return text
@@ -46,7 +54,7 @@ func (w *outageWatch) told(s sight) string {
 // whileWhat says for a headline during what the site was out: the one step that it overlaps, as far as there is
 // room for it behind the text, else the apply.
 func (w *outageWatch) whileWhat(text string, s sight) string {
-	if step, ok := w.within(s, s.longest, w.steps...).only(); ok {
+	if step, ok := w.within(s.longest, w.steps...).only(); ok {
 		done := " was " + participle(step.Action)
 		if room := longestBrief - len([]rune(text+" while "+done)); room >= 12 {
 			return fmt.Sprintf("%s while %s%s", text, shortAddress(step.Address, room), done)
@@ -58,7 +66,7 @@ func (w *outageWatch) whileWhat(text string, s sight) string {
 // no is the error that says no. What to do about it follows from the one step that it overlaps.
 func (w *outageWatch) no(s sight) error {
 	err := FailBrief(w.brief(s), "%s", w.told(s))
-	if step, ok := w.within(s, s.longest, w.steps...).only(); ok {
+	if step, ok := w.within(s.longest, w.steps...).only(); ok {
 		if todo := advice(step); todo != "" {
 			return Advise(err, "%s", todo)
 		}

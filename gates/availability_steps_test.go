@@ -61,7 +61,7 @@ func TestAvailabilitySteps(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				site := &fakeSite{addresses: []string{"192.0.2.1:443"}, met: down(5*time.Second, test.length, probe.ClassTCPTimeout)}
 				runner := gates.Runner{Clock: upgrade.SystemClock{}}
-				g := bound(t, gates.OutageSettings{Path: probe.Path{URL: "https://site.test/"}}, gates.Deps{Clock: upgrade.SystemClock{}, Prober: site})
+				g := bound(t, siteSettings(), gates.Deps{Clock: upgrade.SystemClock{}, Prober: site})
 				in := gates.Input{Apply: 1, Befores: []upgrade.Result{memo(t)}, Marks: func(context.Context) ([]upgrade.Mark, error) { return test.marks, test.err }}
 				watching := runner.Watch(t.Context(), []gates.Gate{g}, in)
 				time.Sleep(30 * time.Second)

@@ -17,6 +17,11 @@ import (
 
 const ms = time.Millisecond
 
+// siteSettings probe one page every 50 ms, on connections of their own.
+func siteSettings() gates.OutageSettings {
+	return gates.OutageSettings{Path: probe.Path{URL: "https://site.test/"}, Every: 50 * ms, Connections: []gates.Connection{gates.ConnFresh}}
+}
+
 // fakeSite is probed at a fixed rate; what probes meet depends on when they start, since the stream began.
 type fakeSite struct {
 	addresses []string
@@ -84,7 +89,7 @@ func watched(t *testing.T, site *fakeSite, long time.Duration, befores ...upgrad
 	}
 	synctest.Test(t, func(t *testing.T) {
 		runner := gates.Runner{Clock: upgrade.SystemClock{}}
-		g := bound(t, gates.OutageSettings{Path: probe.Path{URL: "https://site.test/"}}, gates.Deps{Clock: upgrade.SystemClock{}, Prober: site})
+		g := bound(t, siteSettings(), gates.Deps{Clock: upgrade.SystemClock{}, Prober: site})
 		watching := runner.Watch(t.Context(), []gates.Gate{g}, gates.Input{Apply: 1, Befores: befores})
 		time.Sleep(long)
 		result = watching.End(t.Context())[0]
@@ -218,7 +223,7 @@ func TestAvailabilityEvidence(t *testing.T) {
 	if len(got.Spans) != 2 || !got.Spans[0].Failed || !got.Spans[0].From.Equal(noon().Add(1953*ms)) || got.Spans[0].To.Sub(got.Spans[0].From) != 1050*ms || !got.Spans[1].To.IsZero() {
 		t.Errorf("got spans %+v", got.Spans)
 	}
-	if row := strings.Join(got.Tables[0].Rows[1], "|"); row != "00:00:09.453|not ended|447 ms|Varnish got nothing from the backend|192.0.2.1:443" {
+	if row := strings.Join(got.Tables[0].Rows[1], "|"); row != "00:00:09.453|not ended|447 ms|Varnish got nothing from the backend|192.0.2.1:443|cached" {
 		t.Errorf("got row %s", row)
 	}
 	if len(got.Quotes) != 1 || got.Quotes[0].Text != bad.Quote || got.Quotes[0].Source != "https://site.test/" {
@@ -263,7 +268,7 @@ func TestBaseline(t *testing.T) {
 				test.site.met = down(0, 0, "")
 			}
 			synctest.Test(t, func(t *testing.T) {
-				g := bound(t, gates.OutageSettings{Path: probe.Path{URL: "https://site.test/"}}, gates.Deps{Clock: upgrade.SystemClock{}, Prober: &test.site})
+				g := bound(t, siteSettings(), gates.Deps{Clock: upgrade.SystemClock{}, Prober: &test.site})
 				got := gates.Runner{Clock: upgrade.SystemClock{}}.Before(t.Context(), []gates.Gate{g}, gates.Input{Apply: 1})[0]
 				if got.Outcome != test.want || !strings.Contains(got.Message, test.says) {
 					t.Errorf("got %s %q, want %s that says %q", got.Outcome, got.Message, test.want, test.says)

@@ -1,117 +1,118 @@
 package gates
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
-// sight is what a watch saw, over all addresses of the site.
-type sight struct {
-	began        time.Time
-	watched      time.Duration
-	addresses    []netip.AddrPort // that were probed, ascending
-	sent, failed int
-	unsent       int
-	p50, p99     time.Duration // of the address where it is longest
-	outages      []located     // in the order of time
-	longest      located       // by its most likely length
-	total        time.Duration // in which some address was down, most likely
-	surely       time.Duration // in which some address was down, at least
-	atMost       time.Duration // in which some address was down
-	blind        time.Duration // in which an outage could hide, over all
-	longestBlind time.Duration
-	failure      probe.Sample
-	trouble      probe.Sample
-}
-
-// located is an outage with where it was; no address: of the lookups of the name.
-type located struct {
-	probe.Outage
-	address netip.AddrPort
-	every   time.Duration
-}
-
-// sight adds up what was seen until now.
-func (w *outageWatch) sight() sight {
-	s := sight{began: w.began, watched: w.last, failure: w.failure, trouble: w.trouble}
-	var likely, surely, atMost, blind [][2]time.Duration
-	for addr, tally := range w.tallies {
-		seen := tally.Watched(w.last)
-		if addr.IsValid() {
-			s.addresses = append(s.addresses, addr)
-			s.sent, s.failed, s.unsent = s.sent+seen.Sent, s.failed+seen.Failed, s.unsent+seen.Unsent
-			s.p50, s.p99 = max(s.p50, seen.P50), max(s.p99, seen.P99)
-		}
-		for _, o := range seen.Outages {
-			one := located{o, addr, seen.Every}
-			s.outages = append(s.outages, one)
-			if o.Best > s.longest.Best || s.longest.Class == "" {
-				s.longest = one
-			}
-			middle := func(of time.Duration) [2]time.Duration {
-				from := o.From + (o.Most-of)/2
-				return [2]time.Duration{from, from + of}
-			}
-			likely, surely, atMost = append(likely, middle(o.Best)), append(surely, middle(o.Certain)), append(atMost, middle(o.Most))
-		}
-		if !addr.IsValid() {
-			continue // while DNS cannot be asked the addresses are probed all the same
-		}
-		for _, b := range seen.Blind {
-			from := b.From + (b.To-b.From-b.Most)/2
-			blind = append(blind, [2]time.Duration{from, from + b.Most})
-			s.longestBlind = max(s.longestBlind, b.Most)
-		}
+// verdict holds what was seen against the budget: varnish.md §6.2. What is certainly beyond it is a no; what
+// could be hidden where nobody saw is "could not tell"; what lies within the resolution of the probes is a
+// warning, or a no where the gate is strict.
+func (w *outageWatch) verdict(rec *Recorder, s sight, unrest bool) error {
+	if err := w.certainly(s, unrest); err != nil {
+		return err
 	}
-	s.total, s.surely, s.atMost, s.blind = probe.Union(likely), probe.Union(surely), probe.Union(atMost), probe.Union(blind)
-	slices.SortFunc(s.addresses, netip.AddrPort.Compare)
-	slices.SortFunc(s.outages, func(a, b located) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), a.address.Compare(b.address))
-	})
-	return s
-}
-
-// open returns an outage that had not ended.
-func (s sight) open() (located, bool) {
-	i := slices.IndexFunc(s.outages, func(o located) bool { return o.Open })
-	if i < 0 {
-		return located{}, false
+	if err := w.doubt(s); err != nil {
+		return err
 	}
-	return s.outages[i], true
-}
-
-// verdict holds what was seen against the budget: varnish.md §6.2. What is certainly beyond it is a no;
-// what could be hidden where the prober did not see is "could not tell"; what lies within the resolution
-// of the probes is a warning.
-func (w *outageWatch) verdict(rec *Recorder, s sight) error {
 	limit := w.Budget
+	if s.longest.Most > limit.Longest || s.atMost > limit.Total {
+		const cannot = "probes every %s cannot tell exactly"
+		if w.Strict {
+			return FailBrief("the site was perhaps down for longer than it may", "perhaps over the budget: %s; "+cannot, w.told(s), length(s.longest.every()))
+		}
+		rec.Warnf("perhaps over the budget: %s; "+cannot, w.told(s), length(s.longest.every()))
+	}
+	if s.own > 0 {
+		rec.Warnf("%s", upgrade.Public(w.ownNetwork(s)))
+	}
+	if len(s.charged()) == 0 {
+		rec.Passed("%s answered all along: %s, one every %s", w.Path.URL, counted(s.sent, "probe"), length(w.Every))
+		return nil
+	}
+	rec.Passed("%s", w.told(s))
+	return nil
+}
+
+// every returns how often what was out was probed.
+func (o located) every() time.Duration {
+	switch {
+	case o.feed == nil:
+		return 0
+	case !o.address.IsValid():
+		return probe.LookupEvery
+	}
+	return o.stream.Every
+}
+
+// overBudget reports whether the budget is certainly spent.
+func (w *outageWatch) overBudget(s sight) bool {
+	var certain time.Duration
+	for _, o := range s.outages {
+		certain = max(certain, o.Certain)
+	}
+	return certain > w.Budget.Longest || s.surely > w.Budget.Total
+}
+
+// certainly returns the no that what was seen means for sure.
+func (w *outageWatch) certainly(s sight, unrest bool) error {
 	if o, ok := s.open(); ok {
 		return FailBrief("the site went down and did not recover, "+upgrade.LongOutage,
 			"%s was down when the watch ended, for %s by then: %s", w.where(s, o), length(o.Best), w.told(s))
 	}
+	if w.overBudget(s) {
+		return w.no(s)
+	}
+	for _, class := range slices.Sorted(maps.Keys(w.Budget.Classes)) {
+		limit, seen := w.Budget.Classes[class], s.classes[class]
+		switch {
+		case limit == 0 && seen.probes > 0:
+			return FailBrief("the site answered wrongly during the apply", "%s: %s met %s, and not one may",
+				inWords(class, 0), counted(seen.probes, "probe"), class)
+		case seen.surely > limit:
+			return FailBrief(fmt.Sprintf("the site was down for %s during the apply", roughly(seen.likely)),
+				"%s for %s in all, limit %s for %s", inWords(class, 0), length(seen.likely), length(limit), class)
+		}
+	}
+	if stray, bad := s.stray(w.Budget.Failed); bad {
+		return FailBrief("the site failed now and then during the apply", "%d of %s failed one by one (%s), limit %s: %s",
+			stray.failed, counted(stray.sent, "probe"), percent(float64(stray.failed)/float64(stray.sent)), percent(w.Budget.Failed), inWords(stray.failure.Class, stray.failure.Status))
+	}
+	if unrest {
+		return FailBrief("the site did not come to rest after the apply", "outages went on after the apply, when the site was to be well for %s: %s", length(w.settle), w.told(s))
+	}
+	return nil
+}
+
+// percent writes a part of a whole.
+func percent(part float64) string {
+	return trimmed(strconv.FormatFloat(100*part, 'f', 2, 64)) + " %"
+}
+
+// doubt returns why nobody could tell, nil if somebody could.
+func (w *outageWatch) doubt(s sight) error {
+	if err := w.unseen(s); err != nil {
+		return err
+	}
+	limit := w.Budget
 	var certain, doubtful time.Duration
 	for _, o := range s.outages {
 		certain, doubtful = max(certain, o.Certain), max(doubtful, o.Certain+o.Blind)
 	}
-	if certain > limit.Longest || s.surely > limit.Total {
-		return w.no(s)
-	}
 	switch {
-	case s.sent == 0:
-		return w.nothing(s)
 	case s.longestBlind > limit.Longest, doubtful > limit.Longest, s.blind > 0 && s.total+s.blind > limit.Total:
-		return &upgrade.Error{
-			Code: upgrade.CodeConflict,
-			Msg: fmt.Sprintf("this machine could not look at the site for %s at a time, %s in all, in which more could hide than the limits of %s and %s allow",
-				length(max(s.longestBlind, doubtful-certain)), length(s.blind), length(limit.Longest), length(limit.Total)),
-			Hint: "rehearse again; if it happens often, give the service more CPU",
+		if s.own > 0 && 2*s.own >= s.blind {
+			return w.blindly(w.ownNetwork(s))
 		}
+		return w.blindly(w.tooBlind(s, max(s.longestBlind, doubtful-certain)))
 	case s.trouble.Class == probe.ClassGuarded:
 		return w.nothing(sight{trouble: s.trouble}) // an address of the site that nobody looked at
 	case w.before.Probes == 0:
@@ -120,15 +121,87 @@ func (w *outageWatch) verdict(rec *Recorder, s sight) error {
 			Hint: "rehearse again",
 		}
 	}
-	if s.longest.Most > limit.Longest || s.atMost > limit.Total {
-		rec.Warnf("perhaps over the budget: %s; probes every %s cannot tell exactly", w.told(s), length(w.Every))
+	return nil
+}
+
+// tooBlind says that more could hide than may.
+func (w *outageWatch) tooBlind(s sight, longest time.Duration) *upgrade.Error {
+	err := &upgrade.Error{
+		Code: upgrade.CodeConflict,
+		Msg: fmt.Sprintf("this machine could not look at the site for %s at a time, %s in all, in which more could hide than the limits of %s and %s allow",
+			length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total)),
+		Hint: "rehearse again; if it happens often, give the service more CPU",
 	}
-	if len(s.outages) == 0 {
-		rec.Passed("%s answered all along: %s, one every %s", w.Path.URL, counted(s.sent, "probe"), length(w.Every))
+	if w.missed > 0 {
+		err.Msg = fmt.Sprintf("the service was restarted during the apply, so this host did not look at the site for %s, in which more could hide than the limits of %s and %s allow",
+			length(s.longestBlind), length(w.Budget.Longest), length(w.Budget.Total))
+		err.Hint = "rehearse again; an agent goes on watching while the service is restarted"
+	}
+	return err
+}
+
+// blindly returns what it means that nobody could see.
+func (w *outageWatch) blindly(err error) error {
+	if w.OnBlind != upgrade.OutcomeFailed {
+		return err
+	}
+	return Advise(FailBrief("nobody could see whether the site was up", "%s", upgrade.Public(err)), "%s", upgrade.HintOf(err))
+}
+
+// ownNetwork says that a control was out: whatever happened to the site meanwhile, nobody could tell from there.
+func (w *outageWatch) ownNetwork(s sight) error {
+	names, from := map[string]bool{}, map[string]bool{}
+	for _, c := range s.controls {
+		names[c.control], from[string(c.vantage)] = true, true
+	}
+	return &upgrade.Error{
+		Code: upgrade.CodeConflict,
+		Msg: fmt.Sprintf("the network of %s itself was out for %s: control %s was out too, so what happened to the site meanwhile cannot be told, limit %s",
+			strings.Join(slices.Sorted(maps.Keys(from)), " and "), length(max(s.own, s.longestOwn)), strings.Join(slices.Sorted(maps.Keys(names)), " and "), length(w.Budget.Longest)),
+		Hint: "rehearse again; if it happens often, probe from another place as well",
+	}
+}
+
+// unseen returns why some stream told nothing about the site.
+func (w *outageWatch) unseen(s sight) error {
+	for _, f := range w.feeds {
+		if f.err != nil && f.control == "" {
+			return fmt.Errorf("probe %s: %w", w.Path.URL, f.err)
+		}
+	}
+	for _, f := range w.feeds {
+		if f.err != nil {
+			return fmt.Errorf("probe control %s: %w", f.control, f.err)
+		}
+	}
+	if len(s.quiet) == 0 {
 		return nil
 	}
-	rec.Passed("%s", w.told(s))
-	return nil
+	err := w.nothing(s)
+	if f := s.quiet[0]; s.sent > 0 { // the others told something
+		return &upgrade.Error{
+			Code: upgrade.CodeConflict, Msg: fmt.Sprintf("no probe of stream %s could be sent from %s to %s", f.stream.Name, f.vantage, f.stream.Path.URL),
+			Hint: upgrade.HintOf(err),
+		}
+	}
+	return err
+}
+
+// nothing says why no probe told anything about the site.
+func (w *outageWatch) nothing(s sight) error {
+	switch {
+	case s.failure.Class != "":
+		return &upgrade.Error{Code: upgrade.CodeConflict, Msg: "the site could not be probed at all: " + inWords(s.failure.Class, s.failure.Status)}
+	case s.trouble.Class == probe.ClassGuarded:
+		return &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s is not among what probes may reach", s.trouble.Address),
+			Hint: "add the address to network.allow, if it is really the site's",
+		}
+	}
+	return &upgrade.Error{
+		Code: upgrade.CodeConflict, Msg: "no probe could be sent to " + w.Path.URL,
+		Hint: "look at this machine's limits on open files and ports, at its load, and whether it has the site's kind of IP",
+	}
 }
 
 // brief is the outage for a headline.
@@ -140,38 +213,57 @@ func (w *outageWatch) brief(s sight) string {
 	}
 	switch far := s.longest.Best > 10*w.Budget.Longest; {
 	case far:
-		return text + " during the apply, " + upgrade.LongOutage
+		if whole := text + " during the apply, " + upgrade.LongOutage; len([]rune(whole)) <= longestBrief {
+			return whole
+		}
+		return text + ", " + upgrade.LongOutage
 	case inAll:
 		return text + " during the apply"
 	}
 	return w.whileWhat(text, s)
 }
 
-// where says what was down.
+// where says what was down, as users would: the site, unless only a part of what is watched of it was.
 func (w *outageWatch) where(s sight, o located) string {
-	switch {
-	case !o.address.IsValid():
+	if !o.address.IsValid() {
 		return "the site's name"
-	case len(s.addresses) > 1:
-		down := map[netip.AddrPort]bool{}
-		for _, other := range s.outages {
-			if other.From < o.To && other.To > o.From {
-				down[other.address] = true
-			}
-		}
-		if len(down) < len(s.addresses) {
-			return fmt.Sprintf("1 of %d addresses of the site", len(s.addresses))
+	}
+	down, streams, vantages := map[netip.AddrPort]bool{}, map[string]bool{}, map[probe.Vantage]bool{}
+	for _, other := range s.charged() {
+		if other.From < o.To && other.To > o.From && other.address.IsValid() {
+			down[other.address], streams[other.stream.Name], vantages[other.vantage] = true, true, true
 		}
 	}
-	return "the site"
+	what := "the site"
+	switch {
+	case len(down) < len(s.addresses):
+		what = fmt.Sprintf("1 of %d addresses of the site", len(s.addresses))
+		if len(down) > 1 {
+			what = fmt.Sprintf("a part of the %d addresses of the site", len(s.addresses))
+		}
+	case streams[streamCached]:
+	case streams[streamKept] && slices.Contains(w.Connections, ConnFresh):
+		what = "the site on kept connections"
+	case streams[streamPast]:
+		what = "the site past its cache"
+	case streams[streamDeep]:
+		what = "the deep page"
+	}
+	if len(w.Vantages) > 1 && len(vantages) == 1 {
+		for vantage := range vantages {
+			what += " seen from " + string(vantage)
+		}
+	}
+	return what
 }
 
 // sentence says all outages in one, with the limits beside them and what the longest was like.
-func (a availability) sentence(s sight) string {
-	if len(s.outages) == 0 {
+func (w *outageWatch) sentence(s sight) string {
+	outages := len(s.charged())
+	if outages == 0 {
 		return "no outage"
 	}
 	return fmt.Sprintf("longest outage %s, limit %s; %s, %s in total, limit %s; %s",
-		length(s.longest.Best), length(a.Budget.Longest), counted(len(s.outages), "outage"), length(s.total), length(a.Budget.Total),
+		length(s.longest.Best), length(w.Budget.Longest), counted(outages, "outage"), length(s.total), length(w.Budget.Total),
 		inWords(s.longest.Class, s.longest.Status))
 }

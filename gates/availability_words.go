@@ -2,6 +2,7 @@ package gates
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +15,11 @@ import (
 const drawn = 100
 
 // record keeps what was probed and how it went.
-func (a availability) record(rec *Recorder, s sight) {
-	rec.Fact("Probed", "%s", a.Path.URL)
-	rec.Fact("Rate", "every %s, on %s", length(a.Every), counted(len(s.addresses), "address"))
+func (w *outageWatch) record(rec *Recorder, s sight) {
+	rec.Fact("Probed", "%s", w.Path.URL)
+	rec.Fact("Rate", "every %s, on %s", length(w.Every), counted(len(s.addresses), "address"))
 	if len(s.addresses) > 1 {
-		rec.Fact("Rate", "every %s, on each of %d addresses", length(a.Every), len(s.addresses))
+		rec.Fact("Rate", "every %s, on each of %d addresses", length(w.Every), len(s.addresses))
 	}
 	rec.Fact("Probes", "%d in %s, %d failed", s.sent, length(s.watched), s.failed)
 	rec.Fact("Answers", "half of them within %s, 99 %% within %s", length(s.p50), length(s.p99))
@@ -27,30 +28,90 @@ func (a availability) record(rec *Recorder, s sight) {
 		blind = fmt.Sprintf("%s in all, %s at a time; %s not sent", length(s.blind), length(s.longestBlind), counted(s.unsent, "probe"))
 	}
 	rec.Fact("Prober could not see", "%s", blind)
+	if s.own > 0 {
+		rec.Fact("Own network out", "%s, by %s", length(s.own), counted(len(s.controls), "outage")+" of controls")
+	}
+	if missing := w.notWatched(); missing != "" {
+		rec.Fact("Not watched", "%s", missing)
+	}
 	longest := "none"
 	if o := s.longest; o.Class != "" {
 		longest = fmt.Sprintf("%s (from %s to %s)", length(o.Best), length(o.Certain), length(o.Most))
 	}
-	rec.Fact("Longest outage", "%s, limit %s", longest, length(a.Budget.Longest))
-	rec.Fact("Outages in total", "%s, limit %s", length(s.total), length(a.Budget.Total))
+	rec.Fact("Longest outage", "%s, limit %s", longest, length(w.Budget.Longest))
+	rec.Fact("Outages in total", "%s, limit %s", length(s.total), length(w.Budget.Total))
+}
+
+// notWatched says what no stream of probes would see.
+func (w *outageWatch) notWatched() string {
+	var missing []string
+	names := map[string]bool{}
+	for _, stream := range w.streams() {
+		names[stream.Name] = true
+	}
+	if !names[streamPast] && !names[streamDeep] {
+		missing = append(missing, "anything past the cache: while the cache answers, an outage behind it is not seen (set past_cache or deep_page)")
+	} else if !names[streamDeep] {
+		missing = append(missing, "a deep page (set deep_page)")
+	}
+	if !names[streamCached] {
+		missing = append(missing, "new connections")
+	}
+	if !names[streamKept] {
+		missing = append(missing, "kept connections")
+	}
+	if len(w.Controls) == 0 {
+		missing = append(missing, "a control: an outage of this network would be charged to the site")
+	}
+	return strings.Join(missing, "; ")
+}
+
+// recordStreams keeps how each stream went.
+func (w *outageWatch) recordStreams(rec *Recorder, s sight) {
+	var rows [][]string
+	for _, one := range s.strips {
+		if !one.address.IsValid() {
+			continue
+		}
+		longest := time.Duration(0)
+		for _, o := range one.seen.Outages {
+			longest = max(longest, o.Best)
+		}
+		name := one.stream.Name
+		if one.control != "" {
+			name += " " + one.control
+		}
+		rows = append(rows, []string{
+			string(one.vantage), name, one.address.String(), length(one.stream.Every), strconv.Itoa(one.seen.Sent), strconv.Itoa(one.seen.Failed),
+			length(one.seen.P99), length(longest),
+		})
+	}
+	if len(rows) > 0 {
+		rec.Table("Streams", []string{"From", "Stream", "Address", "Every", "Probes", "Failed", "99 % within", "Longest outage"}, rows)
+	}
 }
 
 // recordOutages keeps each outage, for the timeline and as a table.
 func (w *outageWatch) recordOutages(rec *Recorder, s sight) {
 	var rows [][]string
-	for i, o := range s.outages {
-		from, to := s.began.Add(o.From), s.began.Add(o.To)
+	for i, o := range slices.Concat(s.outages, s.controls) {
+		from, to := w.began.Add(o.From), w.began.Add(o.To)
 		words := inWords(o.Class, o.Status)
-		row := []string{from.UTC().Format("15:04:05.000"), to.UTC().Format("15:04:05.000"), length(o.Best), words, o.address.String()}
+		if o.control != "" {
+			words = "control " + o.control + ": " + words
+		} else if o.own > 0 {
+			words += fmt.Sprintf(", for %s of it with a control", length(o.own))
+		}
+		row := []string{from.UTC().Format("15:04:05.000"), to.UTC().Format("15:04:05.000"), length(o.Best), words, o.address.String(), w.through(o)}
 		if !o.address.IsValid() {
 			row[4] = "DNS"
 		}
-		span := upgrade.Span{Name: fmt.Sprintf("Outage %d: %s", i+1, words), From: from, To: to, Failed: true}
+		span := upgrade.Span{Name: fmt.Sprintf("Outage %d: %s", i+1, words), From: from, To: to, Failed: o.charged() && o.control == ""}
 		if o.Open {
 			row[1], span.To = "not ended", time.Time{}
 		}
 		if w.known {
-			row = append(row, w.within(s, o, w.steps...).cell())
+			row = append(row, w.within(o, w.steps...).cell())
 		}
 		rows = append(rows, row)
 		if i < drawn {
@@ -60,17 +121,28 @@ func (w *outageWatch) recordOutages(rec *Recorder, s sight) {
 	if len(rows) == 0 {
 		return
 	}
-	columns := []string{"From", "To", "Length", "What", "Address"}
+	columns := []string{"From", "To", "Length", "What", "Address", "Stream"}
 	if w.known {
 		columns = append(columns, "Terraform")
 	}
 	rec.Table("Outages", columns, rows)
 	for _, o := range s.outages {
 		if o.Quote != "" {
-			rec.Quote(w.Path.URL, o.Quote, s.began.Add(o.From))
+			rec.Quote(o.stream.Path.URL, o.Quote, w.began.Add(o.From))
 			return
 		}
 	}
+	if s.failure.Quote != "" {
+		rec.Quote(w.Path.URL, s.failure.Quote, w.began.Add(s.failure.Start))
+	}
+}
+
+// through says which stream saw an outage.
+func (w *outageWatch) through(o located) string {
+	if o.vantage == probe.Here {
+		return o.stream.Name
+	}
+	return o.stream.Name + " from " + string(o.vantage)
 }
 
 // inWords says what probes met during an outage.
@@ -99,20 +171,32 @@ func inWords(class probe.Class, status int) string {
 	case probe.ClassNotViaVarnish:
 		return "answers did not come through Varnish"
 	case probe.ClassSynth:
-		return "Varnish answered " + strconv.Itoa(status) + " by itself"
+		return "Varnish answered " + statusOr(status) + " by itself"
 	case probe.ClassBackendFetch:
 		return "Varnish got nothing from the backend"
 	case probe.ClassBackendStatus:
-		return "the backend answered " + strconv.Itoa(status)
+		return "the backend answered " + statusOr(status)
 	case probe.ClassLoadBalancer:
-		return "the load balancer answered " + strconv.Itoa(status) + " by itself"
-	case probe.ClassWrongContent, probe.ClassStale, probe.ClassBypassNotHonoured:
+		return "the load balancer answered " + statusOr(status) + " by itself"
+	case probe.ClassWrongContent, probe.ClassStale:
 		return "another page answered"
+	case probe.ClassBypassNotHonoured:
+		return "the cache answered what goes past it"
+	case probe.ClassBackendSlow:
+		return "Varnish waited for the backend in vain"
 	case probe.ClassDNSMissing, probe.ClassDNSUnexpected, probe.ClassDNSServfail, probe.ClassDNSTimeout, probe.ClassDNSRefused:
 		return "DNS had no address for the site"
 	case probe.ClassOK, probe.ClassGuarded, probe.ClassProber, probe.ClassUnsent:
 	}
 	return strings.ReplaceAll(string(class), "_", " ")
+}
+
+// statusOr returns a status, or what stands for one.
+func statusOr(status int) string {
+	if status == 0 {
+		return "an error"
+	}
+	return strconv.Itoa(status)
 }
 
 // length writes how long something took: "240 ms", "1.24 s", "2m5s".

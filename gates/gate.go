@@ -27,6 +27,7 @@ type Gate struct {
 	Skip        *Skip
 	Before      Before        // nil: it needs no look before an apply
 	During      During        // of the stage during, and of no other
+	Resume      Resume        // of the stage during; nil: what it watched before a restart is lost
 	Check       Check         // nil with the stage during
 	Learn       Learn         // nil: its results leave nothing open
 	Every       time.Duration // of the stage standing: how often it is asked
@@ -86,6 +87,10 @@ type Before func(ctx context.Context, in Input, rec *Recorder) (memo string, err
 // During starts to watch and returns at once. The watch goes on when ctx has ended, until End. An error
 // means that nothing is watched: there will be no End, and the gate could not tell.
 type During func(ctx context.Context, in Input) (Watch, error)
+
+// Resume is During for an apply that is watched since begun by another process, which has ended: it goes on with
+// what is not lost. What is lost, nobody can tell.
+type Resume func(ctx context.Context, in Input, begun time.Time) (Watch, error)
 
 // Watch is a During at work.
 type Watch interface {

@@ -82,6 +82,7 @@ type Deps struct {
 	// be reached is told when it is asked. nil: there is none but Prober.
 	Vantage func(probe.Vantage) (Prober, error)
 	Varnish Inspector // asks Varnish itself, where there is access; nil: nobody does
+	Targets *Targets  // nil: sites may be watched by several at once
 }
 
 // Settings are the settings of one gate of one kind.

@@ -108,6 +108,23 @@ func (r *Recorder) Marks(marks []upgrade.Mark) {
 	r.evidence.Marks = kept
 }
 
+// Watch keeps what streams of probes saw, in place of what was kept of it before.
+func (r *Recorder) Watch(watch *upgrade.Watch) {
+	for i := range watch.Strips {
+		one := &watch.Strips[i]
+		one.Vantage, one.Target, one.Stream = r.mask(one.Vantage), r.mask(one.Target), r.mask(one.Stream)
+	}
+	for i := range watch.Names {
+		watch.Names[i].Target = r.mask(watch.Names[i].Target)
+	}
+	for i := range watch.Outages {
+		watch.Outages[i].While = r.mask(watch.Outages[i].While)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evidence.Watch = watch
+}
+
 // Logf adds a line to the gate's own log.
 func (r *Recorder) Logf(format string, args ...any) {
 	text := r.mask(fmt.Sprintf(format, args...))
@@ -160,7 +177,7 @@ func (r *Recorder) close() (evidence upgrade.Evidence, warnings []string, passed
 	evidence = upgrade.Evidence{
 		Facts: slices.Clone(r.evidence.Facts), Tables: slices.Clone(r.evidence.Tables),
 		Quotes: slices.Clone(r.evidence.Quotes), Spans: slices.Clone(r.evidence.Spans),
-		Marks: slices.Clone(r.evidence.Marks), Log: slices.Clone(r.evidence.Log),
+		Marks: slices.Clone(r.evidence.Marks), Log: slices.Clone(r.evidence.Log), Watch: r.evidence.Watch,
 	}
 	if r.dropped > 0 {
 		evidence.Log = append(evidence.Log, upgrade.LogLine{At: r.now(), Text: fmt.Sprintf("%d more lines were not kept", r.dropped)})

@@ -3,6 +3,7 @@ package gates
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -28,13 +29,36 @@ type watched struct {
 // with the clock; what happens between Watch and End is not counted as work, so that a clock that is
 // moved by hand may move meanwhile.
 func (r Runner) Watch(ctx context.Context, asked []Gate, in Input) *Watching {
+	return r.watch(ctx, asked, in, func(ctx context.Context, gate Gate, in Input) (Watch, error) {
+		return gate.During(ctx, in)
+	})
+}
+
+// Resume is Watch for an apply that an earlier process watched since begun. A gate without a Resume could not
+// tell: what it saw is lost.
+func (r Runner) Resume(ctx context.Context, asked []Gate, in Input, begun time.Time) *Watching {
+	w := r.watch(ctx, asked, in, func(ctx context.Context, gate Gate, in Input) (Watch, error) {
+		if gate.Resume == nil {
+			return nil, &upgrade.Error{
+				Code: upgrade.CodeConflict, Msg: "the service was restarted during the apply, so nobody watched it to its end", Hint: "rehearse again",
+			}
+		}
+		return gate.Resume(ctx, in, begun)
+	})
+	for i := range w.watched {
+		w.watched[i].result.StartedAt = begun
+	}
+	return w
+}
+
+func (r Runner) watch(ctx context.Context, asked []Gate, in Input, begin func(context.Context, Gate, Input) (Watch, error)) *Watching {
 	ctx = context.WithoutCancel(ctx)
 	w := &Watching{runner: r}
 	for _, gate := range asked {
 		one := watched{gate: gate, rec: NewRecorder(r.Clock.Now, r.Mask)}
 		if one.result, one.skipped = r.begin(gate, upgrade.StageDuring, in.of(gate)); !one.skipped {
 			one.err = once(ctx, one.rec, func(ctx context.Context, _ *Recorder) (err error) {
-				one.watch, err = gate.During(ctx, in.of(gate))
+				one.watch, err = begin(ctx, gate, in.of(gate))
 				return err
 			})
 		}
