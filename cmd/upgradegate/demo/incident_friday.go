@@ -188,6 +188,9 @@ func endGrants(ctx context.Context, p *performance, cluster stack) (upgrade.Run,
 			return run, err
 		}
 	}
+	if err := p.learned(ctx, run, grants); err != nil {
+		return run, err
+	}
 	return run, p.grants(ctx, cluster.scene, 0)
 }
 

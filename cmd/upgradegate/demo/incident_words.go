@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -49,6 +50,56 @@ func (p *performance) names(ctx context.Context, run upgrade.Run, gate upgrade.G
 		}
 	}
 	return nil
+}
+
+// trailKnows is when CloudTrail surely knows of a call: 15 minutes later, and gates ask once a minute.
+const trailKnows = 17 * time.Minute
+
+// learned lets time pass until CloudTrail knows who took the grant back, and demands that each gate's evidence
+// says so then, where it said "not known yet" before.
+func (p *performance) learned(ctx context.Context, run upgrade.Run, from []upgrade.GateName) error {
+	for _, gate := range from {
+		if err := p.names(ctx, run, gate, []string{"not known yet: CloudTrail"}); err != nil {
+			return err
+		}
+	}
+	if err := p.travel(ctx, p.clock.Now().Add(trailKnows)); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		said, err := p.saysWho(ctx, run, from)
+		if err == nil {
+			p.options.say("  %s", said)
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-limited.Done():
+			return err
+		}
+	}
+}
+
+// saysWho returns the line of the journal that says who took the grant back, once the evidence does.
+func (p *performance) saysWho(ctx context.Context, run upgrade.Run, from []upgrade.GateName) (string, error) {
+	const who = "took back ecs-cluster-launches"
+	for _, gate := range from {
+		if err := p.names(ctx, run, gate, []string{who}); err != nil {
+			return "", err
+		}
+	}
+	events, err := p.service.Store.Events(ctx, upgrade.EventFilter{Run: run.ID})
+	if err != nil {
+		return "", fmt.Errorf("read the journal: %w", err)
+	}
+	for _, event := range events {
+		if strings.Contains(event.Text, who) {
+			return event.Text, nil
+		}
+	}
+	return "", fmt.Errorf("the journal of run %d does not say who took the grant back", run.ID)
 }
 
 // tellPlay writes what people are told of a play: what happened, what to do, and what was said no for.

@@ -17,10 +17,14 @@ import (
 // is measured, and a step of no length could be no step's fault.
 const ruleTakes = 300 * time.Millisecond
 
+// trailDelay is the longest that Amazon allows CloudTrail: "within 15 minutes".
+const trailDelay = 15 * time.Minute
+
 func (st *stage) buildAWS(ctx context.Context) (err error) {
 	st.aws, err = awssim.New(awssim.Config{
 		Clock: st.clock, Region: region, Log: st.options.Log,
-		Roles: []awssim.Role{{ARN: gateRole, ExternalID: externalID}, {ARN: readRole, ExternalID: externalID}},
+		Timing: awssim.Timing{Trail: trailDelay},
+		Roles:  []awssim.Role{{ARN: gateRole, ExternalID: externalID}, {ARN: readRole, ExternalID: externalID}},
 	})
 	if err != nil {
 		return fmt.Errorf("simulate AWS: %w", err)
