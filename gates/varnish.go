@@ -109,7 +109,7 @@ func (c climbing) check(ctx context.Context, _ Input, rec *Recorder) error {
 	}
 	after := c.inspect(ctx, rec)
 	cause := sharpen(looks, before, after)
-	recordLooks(rec, looks, len(c.vantages) > 1)
+	recordLadders(rec, looks, len(c.vantages) > 1)
 	recordDoors(rec, looks, len(c.vantages) > 1)
 	recordInside(rec, before, after)
 	recordWarnings(rec, looks)

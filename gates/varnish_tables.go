@@ -8,18 +8,9 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
-// recordLadders keeps the ladders of one place.
-func recordLadders(rec *Recorder, ladders []probe.Ladder) {
-	var looks []look
-	for _, ladder := range ladders {
-		looks = append(looks, look{path: probe.Path{URL: ladder.URL}, from: ladder.Vantage, ladders: []probe.Ladder{ladder}})
-	}
-	recordLooks(rec, looks, false)
-}
-
-// recordLooks keeps the evidence table that pages draw as a ladder, and the failing answers. A layer that
+// recordLadders keeps the evidence table that pages draw as a ladder, and the failing answers. A layer that
 // no ladder was asked about has no column, but the five that people look for always have.
-func recordLooks(rec *Recorder, looks []look, several bool) {
+func recordLadders(rec *Recorder, looks []look, several bool) {
 	columns := []string{"Path"}
 	if several {
 		columns = append(columns, "From")
