@@ -11,6 +11,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // Cloud is what the launch gate needs of AWS in one environment.
@@ -34,6 +35,10 @@ type Cloud interface {
 	Drain(ctx context.Context, cluster, containerARN string) error
 	// Ping reports whether the instance answers AWS Systems Manager.
 	Ping(ctx context.Context, instanceID string) (online bool, err error)
+	// RunScript has AWS Systems Manager run a shell script on an instance, and returns the command's id.
+	RunScript(ctx context.Context, instanceID, script string, limit time.Duration) (id string, err error)
+	// Command returns how far such a command is.
+	Command(ctx context.Context, id, instanceID string) (cloud.Command, error)
 	// Console returns what the instance has written to its console so far.
 	Console(ctx context.Context, instanceID string) (text string, err error)
 	// SetDesired sets the trial's desired capacity.
@@ -62,6 +67,8 @@ type LaunchSettings struct {
 	Cluster       string        // ECS cluster in which the instance must register; "": none
 	SSM           bool          // the instance must answer AWS Systems Manager
 	Console       string        // text that must stand in the instance's console output; "": none
+	Probe         []probe.Path  // what the instance must reach, told through Systems Manager; empty: nothing
+	Reach         []string      // what beyond public addresses these may lead to, such as "10.20.0.0/16:80,443"
 }
 
 // LaunchMethod is how an instance is launched.

@@ -2,6 +2,7 @@ package gates_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ type fakeCloud struct {
 	taken     []cloud.Added             // what was taken back
 	each      map[string]cloud.Activity // subnet → what ends a launch there
 	halted    bool                      // the launches of trials are suspended
+	scripts   []string                  // that were run on instances
+	answer    func(n int) cloud.Command // what came of the last of n scripts; nil: it goes on
 	flaky     int                       // so many looks at activities fail
 }
 
@@ -170,6 +173,24 @@ func (f *fakeCloud) Ping(context.Context, string) (bool, error) {
 
 func (f *fakeCloud) Console(context.Context, string) (string, error) {
 	return f.console, f.denied("ec2:GetConsoleOutput")
+}
+
+func (f *fakeCloud) RunScript(_ context.Context, instance, script string, _ time.Duration) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.scripts = append(f.scripts, script)
+	return fmt.Sprintf("command-%d of %s", len(f.scripts), instance), f.denied("ssm:SendCommand")
+}
+
+func (f *fakeCloud) Command(_ context.Context, id, instance string) (cloud.Command, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.answer == nil {
+		return cloud.Command{ID: id, InstanceID: instance, Code: -1}, f.denied("ssm:GetCommandInvocation")
+	}
+	command := f.answer(len(f.scripts))
+	command.ID, command.InstanceID = id, instance
+	return command, f.denied("ssm:GetCommandInvocation")
 }
 
 func (f *fakeCloud) AddOne(_ context.Context, group string, _ map[string]string) error {

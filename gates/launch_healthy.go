@@ -35,7 +35,14 @@ func (w *watch) unmet(ctx context.Context, instance cloud.Instance) ([]string, e
 			waits = append(waits, wait)
 		}
 	}
-	return waits, nil
+	if len(waits) > 0 {
+		return waits, nil
+	}
+	wait, err := w.reaches(ctx, instance)
+	if wait != "" {
+		waits = append(waits, wait)
+	}
+	return waits, err
 }
 
 // reason is why AWS ended an instance, in its words.

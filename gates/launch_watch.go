@@ -38,6 +38,7 @@ type watch struct {
 	instance string
 	zone     string
 	drained  bool
+	probing  probing
 	waits    []string // what was not met at the last look
 	console  string   // the end of what the instance wrote there
 	blind    error    // why the last look saw nothing

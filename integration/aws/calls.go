@@ -64,8 +64,10 @@ type ecsCalls struct {
 }
 
 type ssmCalls struct {
-	parameter call[ssm.GetParameterInput, ssm.GetParameterOutput, ssm.Options]
-	nodes     call[ssm.DescribeInstanceInformationInput, ssm.DescribeInstanceInformationOutput, ssm.Options]
+	parameter  call[ssm.GetParameterInput, ssm.GetParameterOutput, ssm.Options]
+	nodes      call[ssm.DescribeInstanceInformationInput, ssm.DescribeInstanceInformationOutput, ssm.Options]
+	send       call[ssm.SendCommandInput, ssm.SendCommandOutput, ssm.Options]
+	invocation call[ssm.GetCommandInvocationInput, ssm.GetCommandInvocationOutput, ssm.Options]
 }
 
 type trailCalls struct {
@@ -98,7 +100,7 @@ func callsOf(cfg awssdk.Config) calls {
 			list: cs.ListContainerInstances, containers: cs.DescribeContainerInstances, state: cs.UpdateContainerInstancesState,
 		},
 		ssm: ssmCalls{
-			parameter: sm.GetParameter, nodes: sm.DescribeInstanceInformation,
+			parameter: sm.GetParameter, nodes: sm.DescribeInstanceInformation, send: sm.SendCommand, invocation: sm.GetCommandInvocation,
 		},
 		trail: trailCalls{
 			lookup: ct.LookupEvents,

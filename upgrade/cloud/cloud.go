@@ -82,3 +82,23 @@ type Denied struct { //nolint:errname // it is the refusal itself; the error aro
 
 // Error returns AWS's words.
 func (d *Denied) Error() string { return d.Message }
+
+// Command is a shell script that AWS Systems Manager runs on an instance.
+type Command struct {
+	ID         string
+	InstanceID string
+	Status     string // Pending, InProgress, Delayed, Success, Failed, TimedOut, Cancelled, Cancelling; "" while Systems Manager does not know it yet
+	Details    string // finer, such as Undeliverable or DeliveryTimedOut
+	Code       int    // exit code of the script; -1 until it has ended
+	Stdout     string // at most 24,000 characters: what is beyond is cut off
+	Stderr     string // at most 8,000 characters
+}
+
+// Ended reports whether nothing more will come of the command.
+func (c Command) Ended() bool {
+	switch c.Status {
+	case "", "Pending", "InProgress", "Delayed", "Cancelling":
+		return false
+	}
+	return true
+}

@@ -50,7 +50,7 @@ func knownKeys() []string {
 		autoscaling:launchtemplateversionspecified autoscaling:vpczoneidentifiers autoscaling:targetgrouparns
 		ec2:resourcetag/ ec2:launchtemplate ec2:islaunchtemplateresource ec2:instancetype ec2:createaction ecs:cluster ecs:resourcetag/
 		iam:passedtoservice kms:grantisforawsresource kms:viaservice kms:calleraccount kms:grantoperations kms:granteeprincipal
-		sts:externalid sts:rolesessionname`)
+		ssm:resourcetag/ sts:externalid sts:rolesessionname`)
 }
 
 // operators are those that the simulator knows, besides Null.

@@ -115,11 +115,24 @@ func (c *call) ecsNeeds(perm string) []access {
 
 func (c *call) ssmNeeds(perm string) []access {
 	var in struct {
-		Name  string
-		Names []string
+		Name         string
+		Names        []string
+		DocumentName string
+		InstanceIds  []string
 	}
-	if c.action == "DescribeInstanceInformation" || c.read(&in) != nil {
+	if c.action == "DescribeInstanceInformation" || c.action == "GetCommandInvocation" || c.read(&in) != nil {
 		return []access{{perm: perm, resource: "*"}}
+	}
+	if c.action == "SendCommand" { // on the document, and on each instance
+		out := []access{{perm: perm, resource: "arn:aws:ssm:" + c.realm.region + "::document/" + in.DocumentName}}
+		for _, id := range in.InstanceIds {
+			f := facts{}
+			if at := find(c.realm.instances, func(i *instance) bool { return i.id == id }); at != nil {
+				f = tagged(at.tags, "aws:ResourceTag/", "ssm:resourceTag/")
+			}
+			out = append(out, access{perm, c.realm.arn(serviceEC2, "instance/"+id), f})
+		}
+		return out
 	}
 	if in.Name != "" {
 		in.Names = append(in.Names, in.Name)

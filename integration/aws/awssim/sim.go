@@ -32,6 +32,7 @@ type Config struct {
 	GrantNameAlone bool
 	// PageSize makes answers in pages smaller than the real service's; 0: as large as those.
 	PageSize int
+	Shell    Shell        // runs what Systems Manager runs on instances; default: nothing runs, with success
 	Log      *slog.Logger // one line per call, at debug; default: none
 }
 
@@ -49,6 +50,7 @@ type Timing struct {
 	Register      time.Duration // from running until the cluster has it ACTIVE; REGISTERING from half of it on: 1 min
 	Place         time.Duration // from there until it runs the cluster's tasks, and from DRAINING until none: 15 s
 	Ping          time.Duration // from running until Systems Manager calls it Online: 45 s
+	Invocation    time.Duration // until GetCommandInvocation knows a command: 1 s
 	Console       time.Duration // from running until the console shows what user data printed: 40 s
 	Trail         time.Duration // until CloudTrail tells of a call: 5 min
 	Terminate     time.Duration // from the order until an instance is terminated: 30 s
@@ -88,7 +90,7 @@ func New(cfg Config) (*Sim, error) {
 	}
 	w.seedPublicImages()
 	w.realm(cfg.Account, cfg.Region)
-	return &Sim{
+	s := &Sim{
 		log: cfg.Log, clock: cfg.Clock, w: w,
 		services: map[string]service{
 			serviceSTS: {"https://sts.amazonaws.com/doc/2011-06-15/", "2011-06-15", "", stsActions()},
@@ -100,7 +102,22 @@ func New(cfg Config) (*Sim, error) {
 			serviceSSM: {"", "", "AmazonSSM", ssmActions()},
 			serviceCT:  {"", "", "CloudTrail_20131101", trailActions()},
 		},
-	}, nil
+	}
+	w.beside = s.beside
+	return s, nil
+}
+
+// beside does something that takes real time, without holding the lock, and what follows of it with the lock.
+// The world's clock stands still meanwhile.
+func (s *Sim) beside(do func() (then func())) {
+	end := s.clock.Begin()
+	s.serving.Go(func() {
+		defer end()
+		then := do()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		then()
+	})
 }
 
 func (cfg *Config) setDefaults() {
@@ -141,6 +158,7 @@ func (t *Timing) setDefaults() {
 		{&t.Register, time.Minute},
 		{&t.Place, 15 * time.Second},
 		{&t.Ping, 45 * time.Second},
+		{&t.Invocation, time.Second},
 		{&t.Console, 40 * time.Second},
 		{&t.Trail, 5 * time.Minute},
 		{&t.Terminate, 30 * time.Second},

@@ -11,6 +11,8 @@ func ssmActions() map[string]action {
 		"GetParameter":                getParameter,
 		"GetParameters":               getParameters,
 		"DescribeInstanceInformation": describeNodes,
+		"SendCommand":                 sendCommand,
+		"GetCommandInvocation":        getCommandInvocation,
 	}
 }
 

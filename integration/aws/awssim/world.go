@@ -31,6 +31,7 @@ type world struct {
 	lookups   map[string]lookups // account → of this second
 	calls     []Call
 	events    eventQueue
+	beside    func(do func() (then func()))
 	changed   chan struct{} // closed and replaced when a security group changes
 }
 
@@ -50,8 +51,9 @@ type realm struct {
 	launches   map[string][]node // answers of RunInstances by token
 	clusters   []*cluster
 	parameters map[string]string // of Systems Manager
-	buried     []*group          // deleted, for their activities
-	ebsKey     string            // ARN of the default key; empty: the AWS managed one
+	commands   []*command
+	buried     []*group // deleted, for their activities
+	ebsKey     string   // ARN of the default key; empty: the AWS managed one
 	ebsEncrypt bool
 	limit      int // of instances; 0: none
 }
