@@ -182,7 +182,9 @@ func gate(d runData, r upgrade.Result) gateView {
 		}
 		g.Facts = append(g.Facts, factView{Name: f.Name, Value: f.Value, Mono: len(f.Value) > 24 && !strings.Contains(f.Value, " ")})
 	}
-	if g.Watch = watchOf(d, r); g.Watch == nil {
+	if g.Watch = watchOf(d, r); g.Watch != nil {
+		g.Watch.Facts, g.Facts = g.Facts, nil
+	} else {
 		g.Timeline = timeline(e.Spans, r)
 	}
 	for _, t := range e.Tables {

@@ -26,6 +26,7 @@ type watchView struct {
 	Zooms   []zoomView
 	Ladders []ladderView
 	Legend  []legendView
+	Facts   []factView
 	Tables  []tableView
 	CSV     []link
 	Beside  string // from where was probed

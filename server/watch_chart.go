@@ -27,6 +27,7 @@ type chartView struct {
 type chartText struct {
 	X, Anchor, Text string
 	Min, Hot        bool
+	x               float64 // as X
 }
 
 // stripView is one row: what one stream saw of one address.
@@ -138,7 +139,7 @@ func (s watched) strip(i int, a axis) stripView {
 	strip := s.watch.Strips[i]
 	v := s.row(i)
 	v.Bands = s.bands(a)
-	good, stray := columns(strip, a)
+	good, stray := columns(strip, a, s.known(i))
 	v.Columns = len(good)
 	v.Area, v.Stray = area(good), area(stray)
 	for _, b := range strip.Blind {
@@ -151,7 +152,8 @@ func (s watched) strip(i int, a axis) stripView {
 		if n := len(v.Bars); n > 0 && len(v.Bars) >= maxBars {
 			break
 		}
-		v.Bars = append(v.Bars, a.bar(o.From, o.To, outageClass(o), s.outageText(o)))
+		doubt := (o.Most - o.Best) / 2 // its true size: not the bounds of what it may have been
+		v.Bars = append(v.Bars, a.bar(o.From+doubt, o.To-doubt, outageClass(o), s.outageText(o)))
 	}
 	return v
 }
@@ -192,7 +194,8 @@ func (s watched) places() int {
 }
 
 // columns reduces a strip's buckets to columns: how high the good answers stand in each, and where probes failed.
-func columns(strip upgrade.Strip, a axis) (good, stray []int) {
+// Those that make an outage or a blind time are known already.
+func columns(strip upgrade.Strip, a axis, known func(from, to time.Duration) bool) (good, stray []int) {
 	b := strip.Buckets
 	if b.Width <= 0 || b.Len() == 0 || a.long() <= 0 {
 		return nil, nil
@@ -210,12 +213,20 @@ func columns(strip upgrade.Strip, a axis) (good, stray []int) {
 			if b.Good[i] > 0 {
 				good[c] = max(good[c], height(b.Max[i]))
 			}
-			if b.N[i] > b.Good[i] && b.Good[i] > 0 {
+			if b.N[i] > b.Good[i] && !known(at, at+b.Width) {
 				stray[c] = lowest
 			}
 		}
 	}
 	return good, stray
+}
+
+// known reports whether an outage or a blind time of a strip is at that time.
+func (s watched) known(strip int) func(from, to time.Duration) bool {
+	return func(from, to time.Duration) bool {
+		return slices.ContainsFunc(s.watch.Outages, func(o upgrade.Outage) bool { return o.Strip == strip && o.From < to && o.To > from }) ||
+			slices.ContainsFunc(s.watch.Strips[strip].Blind, func(b upgrade.Blind) bool { return b.From < to && b.To > from })
+	}
 }
 
 // height is how high an answer of so many microseconds stands: logarithmic, from 1 ms on.
@@ -312,7 +323,7 @@ func (s watched) heads(a axis) []chartText {
 	var out []chartText
 	last := -100.0
 	for _, h := range heads {
-		text := placed(h.middle(), h.text())
+		text := placed(h.from, h.to, h.text())
 		text.Hot = true
 		if text.Min = h.middle()-last < nearNarrow; !text.Min {
 			last = h.middle()
@@ -335,17 +346,36 @@ func (h head) text() string {
 	return text
 }
 
-// placed puts a text where its middle is to be, as far as it fits on a narrow screen.
-func placed(x float64, text string) chartText {
-	half := float64(len([]rune(text))) // percent: a letter is about 2 % of a phone's width
-	t := chartText{X: inPercent(x), Anchor: "middle", Text: text}
+// How wide a letter is, in percent of a chart: on a wide screen and on a phone.
+const (
+	letterWide   = 0.9
+	letterNarrow = 1.9
+)
+
+// placed puts a text under or above what goes from one place to another, as far as it fits on a narrow screen.
+func placed(from, to float64, text string) chartText {
+	middle, half := (from+to)/2, letterNarrow/2*float64(len([]rune(text)))
+	t := chartText{Anchor: "middle", Text: text, x: middle}
 	switch {
-	case x < half:
-		t.Anchor, t.X = "start", inPercent(min(x, max(0, 100-2*half)))
-	case x > 100-half:
-		t.Anchor, t.X = "end", inPercent(max(x, min(100, 2*half)))
+	case middle < half:
+		t.Anchor, t.x = "start", min(from, max(0, 100-2*half))
+	case middle > 100-half:
+		t.Anchor, t.x = "end", max(to, min(100, 2*half))
 	}
+	t.X = inPercent(t.x)
 	return t
+}
+
+// takes is the room that a text takes where a letter is so wide.
+func (t chartText) takes(letter float64) occupied {
+	wide := letter * float64(len([]rune(t.Text)))
+	switch t.Anchor {
+	case "start":
+		return occupied{t.x, t.x + wide}
+	case "end":
+		return occupied{t.x - wide, t.x}
+	}
+	return occupied{t.x - wide/2, t.x + wide/2}
 }
 
 // ticks are five times along the axis.

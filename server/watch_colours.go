@@ -38,9 +38,9 @@ func (s watched) legend() []legendView {
 	for _, o := range s.watch.Outages {
 		used[outageClass(o)] = true
 	}
-	for _, strip := range s.watch.Strips {
+	for i, strip := range s.watch.Strips {
 		blind = blind || len(strip.Blind) > 0
-		_, columns := columns(strip, axis{0, s.watch.Long})
+		_, columns := columns(strip, axis{0, s.watch.Long}, s.known(i))
 		stray = stray || slices.Contains(columns, lowest)
 	}
 	out := []legendView{{"f-okl", "answered; the higher, the slower"}}

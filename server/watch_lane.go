@@ -10,8 +10,8 @@ import (
 // What is drawn of Terraform's steps at most.
 const (
 	maxLanes     = 3
-	maxStepText  = 26 // characters: half the width of a phone
-	letterWide   = 0.9
+	maxSteps     = 80
+	maxStepText  = 30  // characters: more than half the width of a phone
 	worthATextAt = 8.0 // percent, from which on a step that broke nothing is named
 )
 
@@ -33,11 +33,12 @@ func (s watched) lanes(a axis) (lanes []laneView, crowds string) {
 		}
 		return s.marks[x].From.Compare(s.marks[y].From)
 	})
-	var ends [maxLanes][]occupied
-	left := 0
+	left := max(0, len(order)-maxSteps)
+	order = order[:len(order)-left]
+	var taken, narrow [maxLanes][]occupied
 	for _, i := range order {
-		bar, text, takes, wants := s.step(i, a)
-		lane := slices.IndexFunc(ends[:], func(taken []occupied) bool { return !slices.ContainsFunc(taken, takes.meets) })
+		bar, text, takes := s.step(i, a)
+		lane := slices.IndexFunc(taken[:], func(taken []occupied) bool { return !slices.ContainsFunc(taken, takes.meets) })
 		if lane < 0 {
 			left++
 			continue
@@ -46,14 +47,20 @@ func (s watched) lanes(a axis) (lanes []laneView, crowds string) {
 			lanes = append(lanes, laneView{})
 		}
 		lanes[lane].Bars = append(lanes[lane].Bars, bar)
-		if text.Text != "" && !slices.ContainsFunc(ends[lane], wants.meets) {
-			lanes[lane].Texts = append(lanes[lane].Texts, text)
-			takes = wants
+		taken[lane] = append(taken[lane], takes)
+		wide := text.takes(letterWide)
+		if text.Text == "" || slices.ContainsFunc(taken[lane], func(o occupied) bool { return o != takes && o.meets(wide) }) {
+			continue
 		}
-		ends[lane] = append(ends[lane], takes)
+		taken[lane] = append(taken[lane], wide)
+		if small := text.takes(letterNarrow); !text.Min {
+			text.Min = slices.ContainsFunc(narrow[lane], small.meets)
+			narrow[lane] = append(narrow[lane], small)
+		}
+		lanes[lane].Texts = append(lanes[lane].Texts, text)
 	}
 	if left > 0 {
-		crowds = plural(left, "more step") + " at the same time, in the table below"
+		crowds = plural(left, "more step") + " found no room here, see the table below"
 	}
 	return lanes, crowds
 }
@@ -63,8 +70,8 @@ type occupied struct{ from, to float64 }
 
 func (o occupied) meets(other occupied) bool { return o.from < other.to && other.from < o.to }
 
-// step draws one step, and says what room it takes without and with its text.
-func (s watched) step(i int, a axis) (bar barView, text chartText, takes, wants occupied) {
+// step draws one step, names it if that is worth it, and says what room it takes without its name.
+func (s watched) step(i int, a axis) (bar barView, text chartText, takes occupied) {
 	m := s.marks[i]
 	from, to := s.stepSpan(m)
 	class, hot := "f-tf", s.hot(i)
@@ -76,15 +83,11 @@ func (s watched) step(i int, a axis) (bar barView, text chartText, takes, wants 
 	}
 	bar = a.bar(from, to, class, s.stepText(m))
 	x, end := a.x(from), a.x(to)
-	takes = occupied{x, max(end, x+0.5)}
-	wants = takes
 	if hot || end-x >= worthATextAt {
-		text = placed((x+end)/2, shortStep(m))
+		text = placed(x, end, shortStep(m))
 		text.Hot, text.Min = hot, !hot
-		half := letterWide * float64(len([]rune(text.Text))) / 2
-		wants = occupied{min(takes.from, (x+end)/2-half), max(takes.to, (x+end)/2+half)}
 	}
-	return bar, text, takes, wants
+	return bar, text, occupied{x, max(end, x+0.5)}
 }
 
 // stepText says one step in words.

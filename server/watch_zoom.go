@@ -57,17 +57,15 @@ func (s watched) zoom(e outageEvent) zoomView {
 	for _, i := range s.involved(e, a) {
 		v.Rows = append(v.Rows, s.probes(i, a, e))
 	}
-	said := map[string]bool{}
-	for _, o := range e.all {
-		text := s.outageText(o)
-		if o.While != "" {
-			text += ", " + o.While
-		}
-		if !said[text] && len(v.Notes) < maxRowsIn {
-			v.Notes, said[text] = append(v.Notes, text), true
-		}
+	text := s.outageText(e.worst)
+	if e.worst.While != "" {
+		text += ", " + e.worst.While
 	}
-	v.Label = strings.Join(v.Notes, "; ")
+	v.Notes = append(v.Notes, text+".")
+	if n := len(e.all); n > 1 {
+		v.Notes = append(v.Notes, fmt.Sprintf("That is the longest of %d outages of streams and addresses at that time; the table has each.", n))
+	}
+	v.Label = strings.Join(v.Notes, " ")
 	return v
 }
 
