@@ -123,6 +123,8 @@ func (r *reader) checkSettings(raw *rawFile, g *rawGate, gate *gates.Gate, at st
 		return gates.SettledSettings{}
 	case gates.KindVarnish:
 		return r.checkVarnish(raw, g, at)
+	case gates.KindHTTP:
+		return r.checkHTTP(raw, g, at)
 	}
 	return r.checkLaunch(raw, g, gate, at)
 }

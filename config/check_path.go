@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"net/netip"
@@ -15,15 +16,74 @@ import (
 )
 
 func (r *reader) checkVarnish(raw *rawFile, g *rawGate, at string) gates.VarnishSettings {
-	settings := gates.VarnishSettings{Tries: g.varnish.tries}
-	for i := range g.varnish.paths {
-		settings.Paths = append(settings.Paths, r.checkPath(&g.varnish.paths[i], nth(under(at, "paths"), i), raw.network.allow))
+	settings := gates.VarnishSettings{
+		Tries: g.varnish.tries, Paths: r.climbedPaths(raw, g, at), Vantages: g.varnish.from, Closed: r.checkClosed(raw, g, at),
 	}
+	if node := g.varnish.node; node != nil {
+		settings.Node = probe.Node{Command: node.command, Name: node.name}
+		if !r.has(under(under(at, "varnish"), "command")) && !r.has(under(under(at, "varnish"), "name")) {
+			r.problem(under(at, "varnish"), "set command, name, or both", "names no way to Varnish's tools")
+		}
+	}
+	r.checkFrom(raw, g.varnish.from, under(at, "from"))
 	return settings
 }
 
+func (r *reader) checkHTTP(raw *rawFile, g *rawGate, at string) gates.HTTPSettings {
+	r.checkFrom(raw, g.varnish.from, under(at, "from"))
+	return gates.HTTPSettings{
+		Tries: g.varnish.tries, Paths: r.climbedPaths(raw, g, at), Vantages: g.varnish.from, Closed: r.checkClosed(raw, g, at),
+	}
+}
+
+func (r *reader) climbedPaths(raw *rawFile, g *rawGate, at string) []probe.Path {
+	var paths []probe.Path
+	for i := range g.varnish.paths {
+		paths = append(paths, r.checkPath(&g.varnish.paths[i], nth(under(at, "paths"), i), raw.network.allow))
+	}
+	return paths
+}
+
+// checkClosed refuses doors that could not be tried, and places from which the gate does not probe.
+func (r *reader) checkClosed(raw *rawFile, g *rawGate, at string) []gates.Closed {
+	var list []gates.Closed
+	for i, one := range g.varnish.closed {
+		below := nth(under(at, "closed"), i)
+		closed := gates.Closed{From: one.from}
+		for _, port := range one.ports {
+			if port > 0 {
+				closed.Ports = append(closed.Ports, uint16(port)) //nolint:gosec // of that range: number
+			}
+		}
+		for j, text := range one.at {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				continue // said where it was read
+			}
+			closed.At = append(closed.At, addr)
+			for _, port := range closed.Ports {
+				r.checkReachable(netip.AddrPortFrom(addr, port), nth(under(below, "at"), j), raw.network.allow)
+			}
+		}
+		all := g.varnish.from
+		if len(all) == 0 {
+			all = []probe.Vantage{probe.Here}
+		}
+		for j, from := range one.from {
+			if place := nth(under(below, "from"), j); from != "" && !slices.Contains(all, from) && !r.broken(place) && !r.broken(under(at, "from")) {
+				r.problem(place, "add it to from of the gate", "the gate does not probe from %s", quoted(string(from)))
+			}
+		}
+		list = append(list, closed)
+	}
+	return list
+}
+
 func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
-	path := probe.Path{URL: p.url, ViaVarnish: p.viaVarnish, CAFile: p.caFile, Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains}}
+	path := probe.Path{
+		URL: p.url, ViaVarnish: p.viaVarnish, VarnishHeader: p.varnishHeader, CAFile: p.caFile, Proxy: p.proxy == "v2",
+		Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains, BodySHA256: strings.ToLower(p.expect.bodySHA256), MaxAge: p.expect.maxAge},
+	}
 	if len(path.Expect.Status) == 0 {
 		path.Expect.Status = []int{200}
 	}
@@ -31,6 +91,14 @@ func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
 		path.Expect.Headers = map[string]string{}
 		for _, one := range p.expect.headers {
 			path.Expect.Headers[one.key] = one.value
+		}
+	}
+	if p.large != nil {
+		path.Large = probe.Large{Page: p.large.page, MinBytes: p.large.minBytes}
+	}
+	for _, text := range p.dns.expect {
+		if prefix, ok := parseRange(text); ok {
+			path.Addresses = append(path.Addresses, prefix)
 		}
 	}
 	r.checkBypass(p, at, &path)
@@ -41,6 +109,7 @@ func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		r.checkReachable(netip.AddrPortFrom(addr, portOf(u)), under(at, "url"), allow)
 	}
+	r.checkTLS(p, u, under(at, "tls"), &path)
 	for _, one := range p.resolve {
 		r.checkResolve(one, u, under(under(at, "resolve"), one.key), &path, allow)
 	}
@@ -48,6 +117,19 @@ func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
 		path.CAFile = r.checkAuthority(p.caFile, u, under(at, "ca_file"))
 	}
 	return path
+}
+
+func (r *reader) checkTLS(p *rawPath, u *url.URL, at string, path *probe.Path) {
+	if p.tls == nil {
+		return
+	}
+	if u.Scheme != "https" {
+		r.problem(at, "remove it, or probe https", "the url is not https")
+	}
+	path.Expect.MinDays, path.Expect.CertNames = p.tls.minDays, p.tls.names
+	if p.tls.minVersion == "1.3" {
+		path.Expect.MinTLS = tls.VersionTLS13
+	}
 }
 
 func (r *reader) checkBypass(p *rawPath, at string, path *probe.Path) {

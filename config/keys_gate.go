@@ -48,10 +48,10 @@ func gateForms() []variant[rawGate] {
 			againField(),
 		}},
 		{word: gates.KindLaunch, fields: launchFields()},
-		{word: gates.KindVarnish, fields: []field[rawGate]{
-			required("paths", "What is asked, layer by layer.", list(pathShape(), 1), func(g *rawGate) *[]rawPath { return &g.varnish.paths }),
-			defaulted("tries", "How often a path is tried before a broken layer counts.", number[int](1, 10), defaultTries, func(g *rawGate) *int { return &g.varnish.tries }),
-		}},
+		{word: gates.KindVarnish, fields: append(climbFields(pathShape()),
+			given("varnish", "How Varnish itself is asked, for evidence.", nodeShape(), func(g *rawGate) **rawNode { return &g.varnish.node }),
+		)},
+		{word: gates.KindHTTP, fields: climbFields(plainPathShape())},
 	}
 }
 
@@ -73,7 +73,7 @@ func builtKinds() []string {
 
 // laterKinds lists the kinds that are designed and do not exist yet.
 func laterKinds() []string {
-	return slices.DeleteFunc([]string{gates.KindOwner, gates.KindGrants, "http", "command"}, func(name string) bool {
+	return slices.DeleteFunc([]string{gates.KindOwner, gates.KindGrants, "command"}, func(name string) bool {
 		_, exists := gates.KindOf(name)
 		return exists
 	})
@@ -149,33 +149,5 @@ func budgetShape() shape[rawBudget] {
 	return object(
 		lasting("longest", "The longest outage.", 40*time.Millisecond, time.Hour, gates.DefaultLongest, func(b *rawBudget) *time.Duration { return &b.longest }),
 		lasting("total", "All outages together.", 40*time.Millisecond, time.Hour, gates.DefaultTotal, func(b *rawBudget) *time.Duration { return &b.total }),
-	)
-}
-
-func pathShape() shape[rawPath] {
-	return object(
-		required("url", "Address of a page.", httpOrHTTPS(), func(p *rawPath) *string { return &p.url }),
-		defaulted("via_varnish", "The answer must have come through Varnish.", flag(), true, func(p *rawPath) *bool { return &p.viaVarnish }),
-		optional("expect", "What a good answer looks like.", expectShape(), func(p *rawPath) *rawExpect { return &p.expect }),
-		optional("resolve", "Addresses of hosts, with or without a port, instead of asking DNS.", dictionary(word[string](hostRule), word[string](addressRule), 0), func(p *rawPath) *[]pair[string] { return &p.resolve }),
-		given("bypass", "How Varnish is asked to let a request through to the backend.", bypassShape(), func(p *rawPath) **rawBypass { return &p.bypass }),
-		optional("ca_file", "Certificates (PEM) of the authority that signed the site's; default: the system's.", word[string](), func(p *rawPath) *string { return &p.caFile }),
-	)
-}
-
-func expectShape() shape[rawExpect] {
-	return object(
-		defaulted("status", "Status of a good answer, or a list of them.", oneOrMore(number[int](100, 599)), []int{200}, func(e *rawExpect) *[]int { return &e.status }),
-		optional("body_contains", "Text that the page must hold.", word[string](), func(e *rawExpect) *string { return &e.bodyContains }),
-		optional("headers", "Headers that must be there, with a regular expression for their value.", dictionary(headerName(), word[string](regexpRule), 0), func(e *rawExpect) *[]pair[string] { return &e.headers }),
-	)
-}
-
-func bypassShape() shape[rawBypass] {
-	return object(
-		optional("header", "Name of a request header.", headerName(), func(b *rawBypass) *string { return &b.header }),
-		optional("value", "Value of the header.", line(), func(b *rawBypass) *upgrade.Secret { return &b.value }),
-		optional("cookie", "Cookie, as name=value.", word[string](cookieRule), func(b *rawBypass) *string { return &b.cookie }),
-		optional("query", "Name of a query parameter that gets a fresh value each time.", pattern[string](`^[A-Za-z0-9_.-]+$`, "is not the name of a query parameter", ""), func(b *rawBypass) *string { return &b.query }),
 	)
 }

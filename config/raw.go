@@ -162,30 +162,3 @@ type rawLaunch struct {
 	ssm           bool
 	console       string
 }
-
-type rawVarnish struct {
-	paths []rawPath
-	tries int
-}
-
-type rawPath struct {
-	url        string
-	viaVarnish bool
-	expect     rawExpect
-	resolve    []pair[string]
-	bypass     *rawBypass
-	caFile     string
-}
-
-type rawExpect struct {
-	status       []int
-	bodyContains string
-	headers      []pair[string]
-}
-
-type rawBypass struct {
-	header string
-	value  upgrade.Secret
-	cookie string
-	query  string
-}
