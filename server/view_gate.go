@@ -192,7 +192,7 @@ func gate(d runData, r upgrade.Result) gateView {
 		case isLadder(t):
 			g.Ladders, g.LadderCSV = append(g.Ladders, ladder(t)), csvLink(d.run.ID, r, "Ladder", csvLadder)
 			continue
-		case g.Watch != nil && t.Title == "Outages": // it is among the watch's own
+		case g.Watch != nil && (t.Title == "Outages" || t.Title == "Streams"): // they are among the watch's own
 			continue
 		}
 		g.Tables = append(g.Tables, table(t))
