@@ -93,9 +93,10 @@ func (out *outside) bind(o Options) error {
 	if out.states != nil {
 		known = out.states
 	}
+	inspector := varnish.NewInspector(varnish.InspectorConfig{Environ: o.Environ, Now: o.Clock.Now})
 	for _, gate := range o.Config.Gates {
 		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
-			Clock: o.Clock, Prober: prober(gate.Name), Vantage: out.vantage, States: known,
+			Clock: o.Clock, Prober: prober(gate.Name), Vantage: out.vantage, States: known, Varnish: inspector,
 			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) { return reach(clients, env) },
 			Keys:  func(env upgrade.EnvName) (gates.Keys, error) { return reach(clients, env) },
 		})
