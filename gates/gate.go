@@ -31,6 +31,7 @@ type Gate struct {
 	Check       Check         // nil with the stage during
 	Learn       Learn         // nil: its results leave nothing open
 	Every       time.Duration // of the stage standing: how often it is asked
+	Settings    string        // digest of its settings; of the stage standing: what it said under others does not count
 	PerStack    bool          // of the stage standing: it is asked of each stack by itself
 }
 

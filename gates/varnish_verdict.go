@@ -99,7 +99,9 @@ func faultsOf(looks []look) []*siteFault {
 			if !bad || void(rung) {
 				continue
 			}
-			same := func(f *siteFault) bool { return f.url == ladder.URL && f.layer == rung.Layer && f.detail == rung.Detail }
+			same := func(f *siteFault) bool {
+				return f.url == ladder.URL && f.layer == rung.Layer && f.detail == rung.Detail
+			}
 			i := slices.IndexFunc(list, same)
 			if i < 0 {
 				i = len(list)

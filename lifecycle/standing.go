@@ -135,7 +135,7 @@ func (l *Lifecycle) answerOf(ctx context.Context, s invariant, before upgrade.St
 	if result.Memo == "" {
 		result.Memo = before.Result.Memo
 	}
-	return upgrade.Standing{Key: s.key, Result: result}
+	return upgrade.Standing{Key: s.key, Settings: s.gate.Settings, Result: result}
 }
 
 // openJobs returns the jobs of the runs that may open production.
@@ -166,8 +166,12 @@ func (l *Lifecycle) standings(ctx context.Context) ([]upgrade.Standing, error) {
 	list := make([]upgrade.Standing, len(l.standing))
 	for i, asked := range l.standing {
 		for _, s := range all {
-			if s.Key == asked.key {
-				list[i] = s
+			if s.Key != asked.key {
+				continue
+			}
+			list[i] = s
+			if s.Settings != asked.gate.Settings { // it may have been asked of another group
+				list[i] = upgrade.Standing{Rev: s.Rev}
 			}
 		}
 		r := &list[i].Result

@@ -207,6 +207,34 @@ func TestStandingGoesOn(t *testing.T) {
 	}
 }
 
+// TestS1StandingUnderOtherSettings: what a gate said of another group, before the configuration was changed, is
+// no pass of today's.
+func TestS1StandingUnderOtherSettings(t *testing.T) {
+	h, i := watchedHouse(t, nil)
+	if got := h.invariant(); got.State(h.clock.Now()) != upgrade.InvariantHeld {
+		t.Fatalf("got %+v", got)
+	}
+	h.close()
+	i.says(&upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS refuses autoscaling:DescribeAutoScalingGroups"})
+	h.gates[0].Settings = "of another group"
+	h.open(h.stacks)
+	if got := h.invariant(); got.State(h.clock.Now()) != upgrade.InvariantNotVerified || got.Result.Memo != "" {
+		t.Errorf("before it is asked: %+v", got)
+	}
+	if err := h.lifecycle.Start(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.rest()
+	if got := h.invariant(); got.State(h.clock.Now()) != upgrade.InvariantNotVerified {
+		t.Errorf("after it could not tell: %+v", got)
+	}
+	h.push("staging", "v1")
+	h.pass(6 * time.Minute)
+	if run := h.want(h.run().ID, upgrade.PhaseBlocked); !strings.Contains(run.Causes[0].Message, "was not verified: AWS refuses") {
+		t.Errorf("blocked for %+v", run.Causes)
+	}
+}
+
 // TestStandingDrift: a gate of each stack plans that stack's state, and not while a run changes it.
 func TestStandingDrift(t *testing.T) {
 	states := &fakeStates{plans: map[upgrade.StateName]plan.Summary{

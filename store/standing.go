@@ -9,7 +9,7 @@ import (
 )
 
 // writeStandings keeps the newest answers of standing gates, and lengthens the stretch that each belongs to
-// or begins a new one. Since, HeldAt and Rev are worked out here.
+// or begins a new one. A pass under other settings is none. Since, HeldAt and Rev are worked out here.
 func (c *commit) writeStandings() error {
 	for i := range c.step.Standings {
 		if err := c.writeStanding(&c.step.Standings[i]); err != nil {
@@ -43,15 +43,15 @@ func (c *commit) writeStanding(s *upgrade.Standing) error {
 		if before[0].Result.Outcome == r.Outcome {
 			since, rev = millis(before[0].Since), before[0].Rev
 		}
-		if held == 0 && !before[0].HeldAt.IsZero() {
+		if held == 0 && !before[0].HeldAt.IsZero() && before[0].Settings == s.Settings {
 			held = millis(before[0].HeldAt)
 		}
 	}
-	_, err = c.exec(c.ctx, `INSERT INTO standings (gate, environment, stack, outcome, since, held_at, rev, doc, evidence, memo)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	_, err = c.exec(c.ctx, `INSERT INTO standings (gate, environment, stack, outcome, since, held_at, rev, settings, doc, evidence, memo)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (gate, environment, stack) DO UPDATE SET outcome = excluded.outcome, since = excluded.since,
-			held_at = excluded.held_at, rev = excluded.rev, doc = excluded.doc, evidence = excluded.evidence, memo = excluded.memo`,
-		string(k.Gate), string(k.Environment), string(k.Stack), string(r.Outcome), since, held, rev, doc, evidence, r.Memo)
+			held_at = excluded.held_at, rev = excluded.rev, settings = excluded.settings, doc = excluded.doc, evidence = excluded.evidence, memo = excluded.memo`,
+		string(k.Gate), string(k.Environment), string(k.Stack), string(r.Outcome), since, held, rev, s.Settings, doc, evidence, r.Memo)
 	if err != nil {
 		return err
 	}
@@ -63,13 +63,13 @@ func (c *commit) writeStanding(s *upgrade.Standing) error {
 	return err
 }
 
-const standingQuery = `SELECT gate, environment, stack, outcome, since, held_at, rev, doc, evidence, memo FROM standings`
+const standingQuery = `SELECT gate, environment, stack, outcome, since, held_at, rev, settings, doc, evidence, memo FROM standings`
 
 func scanStanding(scan func(...any) error) (s upgrade.Standing, err error) {
 	var since, held int64
 	var text, evidence string
 	r, k := &s.Result, &s.Key
-	if err := scan(&k.Gate, &k.Environment, &k.Stack, &r.Outcome, &since, &held, &s.Rev, &text, &evidence, &r.Memo); err != nil {
+	if err := scan(&k.Gate, &k.Environment, &k.Stack, &r.Outcome, &since, &held, &s.Rev, &s.Settings, &text, &evidence, &r.Memo); err != nil {
 		return upgrade.Standing{}, err
 	}
 	s.Since, s.HeldAt = timeOf(since), timeOf(held)

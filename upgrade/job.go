@@ -109,7 +109,7 @@ type Step struct {
 	Events    []Event
 	Results   []Result
 	Learned   []Learned  // what results left open, and what came of that
-	Standings []Standing // newest answers; of each only Key and Result are read
+	Standings []Standing // newest answers; of each only Key, Settings and Result are read
 	Applies   []Apply    // inserted or, if (Run, N) exists, updated; a second row of one FileDigest is CodeConflict
 	Orders    []Order    // inserted if ID is 0, else updated
 	Posted    []Posted

@@ -35,7 +35,9 @@ type Standing struct {
 	Since  time.Time     // since when answers have had the outcome of the newest
 	HeldAt time.Time     // when the newest pass was begun; zero: there was none
 	Every  time.Duration // how often it is asked
-	Rev    int64         // grows when an answer has another outcome than the one before; 0: it was never asked
+	// Settings is the digest of the gate's settings under which it was asked: under others it said nothing.
+	Settings string
+	Rev      int64 // grows when an answer has another outcome than the one before; 0: it was never asked
 }
 
 // Stretch is a time in which a standing gate gave one outcome again and again.

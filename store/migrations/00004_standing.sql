@@ -10,6 +10,7 @@ CREATE TABLE standings (
   since       BIGINT NOT NULL,
   held_at     BIGINT NOT NULL, -- 0: it never passed
   rev         BIGINT NOT NULL,
+  settings    TEXT NOT NULL, -- digest of the gate's, under which it was asked
   doc         TEXT NOT NULL,
   evidence    TEXT NOT NULL,
   memo        TEXT NOT NULL,

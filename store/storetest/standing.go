@@ -23,7 +23,7 @@ var grantsAlways = upgrade.StandingKey{Gate: "grants", Environment: "production"
 // says keeps an answer of a standing gate.
 func (b *bench) says(t *testing.T, key upgrade.StandingKey, at time.Time, outcome upgrade.Outcome, message string) {
 	t.Helper()
-	b.must(t, b.pen, upgrade.Step{Standings: []upgrade.Standing{{Key: key, Result: upgrade.Result{
+	b.must(t, b.pen, upgrade.Step{Standings: []upgrade.Standing{{Key: key, Settings: "asg: web", Result: upgrade.Result{
 		Gate: key.Gate, Environment: key.Environment, Kind: "kms-grants", Stage: upgrade.StageStanding, Required: true, Outcome: outcome, Message: message, StartedAt: at,
 		GoodFor: time.Hour, Memo: "memo of " + message, Evidence: upgrade.Evidence{Facts: []upgrade.Fact{{Name: "said", Value: message}}},
 	}}}})
@@ -44,6 +44,9 @@ func testStanding(b *bench) {
 	got := all[1]
 	if all[0].Key != drift || got.Key != grantsAlways || got.Rev != 3 || !got.Since.Equal(at(15)) || !got.HeldAt.Equal(at(5)) {
 		t.Errorf("got %+v", got)
+	}
+	if got.Settings != "asg: web" {
+		t.Errorf("asked under %q", got.Settings)
 	}
 	want := upgrade.Result{
 		Gate: "grants", Environment: "production", Kind: "kms-grants", Stage: upgrade.StageStanding, Required: true, Outcome: upgrade.OutcomeFailed, Message: "gone",

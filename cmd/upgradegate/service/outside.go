@@ -2,6 +2,9 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 
 	"github.com/upgradegate/upgradegate/config"
@@ -103,9 +106,22 @@ func (out *outside) bind(o Options) error {
 		if err != nil {
 			return fmt.Errorf("gate %s: %w", gate.Name, err)
 		}
+		if gate.Gate.Settings, err = digest(gate.Settings); err != nil {
+			return fmt.Errorf("gate %s: %w", gate.Name, err)
+		}
 		out.gates = append(out.gates, gate.Gate)
 	}
 	return nil
+}
+
+// digest tells the settings of a gate from others. Secrets are not in it.
+func digest(settings gates.Settings) (string, error) {
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return "", fmt.Errorf("write down the settings: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // reached is an environment's AWS.
