@@ -158,6 +158,9 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	if err := a.skipTold(ctx); err != nil {
 		return upgrade.Step{}, err
 	}
+	if err := a.resumeWatch(ctx, a.run); err != nil {
+		return upgrade.Step{}, err
+	}
 	stopWatching := a.watchRequests(ctx)
 	ended, found, err := a.Terraform.Adopt(ctx, a.attempt(), a.tick(ctx))
 	stopped := stopWatching()
@@ -168,6 +171,7 @@ func (a *apply) resume(ctx context.Context) (upgrade.Step, error) {
 	case plan.FoundResult:
 		return a.end(ctx, ended, stopped), nil
 	case plan.FoundNeverRan:
+		a.dropWatch(ctx, a.run)
 		return a.start(ctx)
 	case plan.FoundLost:
 		return a.lost(ctx, "its process ended without a result")

@@ -20,6 +20,9 @@ func (l *Lifecycle) settling(ctx context.Context, w *engine.Work, run upgrade.Ru
 	if err := l.dropPlan(run.ID); err != nil {
 		return upgrade.Step{}, err
 	}
+	if err := l.resumeWatch(ctx, run); err != nil {
+		return upgrade.Step{}, err
+	}
 	if err := l.askEarly(ctx, w, &run, stack); err != nil {
 		if errors.Is(err, errAsked) {
 			return upgrade.Step{Next: upgrade.Go()}, nil // the next step answers it

@@ -9,8 +9,8 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// watches are the during gates at work, by run and apply. They live in the process that began the apply:
-// what nobody watched after a restart, nobody can tell (S5).
+// watches are the during gates at work, by run and apply. They live in the process that began the apply. One
+// that comes after it goes on with what other places watched meanwhile; what nobody watched, nobody can tell (S5).
 type watches struct {
 	mu  sync.Mutex // guards all
 	all map[watchKey]*watch
@@ -31,6 +31,30 @@ type watch struct {
 // beginWatch starts the during gates for the run's present apply, unless they watch already.
 func (l *Lifecycle) beginWatch(ctx context.Context, run upgrade.Run) error {
 	asked := l.gatesOf(run.Stack, upgrade.StageDuring)
+	return l.watch(ctx, run, asked, func(in gates.Input) *gates.Watching { return l.runner.Watch(ctx, asked, in) })
+}
+
+// resumeWatch goes on with the during gates of an apply that an earlier process began to watch, unless they
+// watch already.
+func (l *Lifecycle) resumeWatch(ctx context.Context, run upgrade.Run) error {
+	asked := l.gatesOf(run.Stack, upgrade.StageDuring)
+	if len(asked) == 0 || run.Applies == 0 || l.watching(run) != nil {
+		return nil
+	}
+	applies, err := l.Store.Applies(ctx, run.ID)
+	if err != nil {
+		return fmt.Errorf("read applies of run %d: %w", run.ID, err)
+	}
+	for _, apply := range applies {
+		if apply.N == run.Applies {
+			return l.watch(ctx, run, asked, func(in gates.Input) *gates.Watching { return l.runner.Resume(ctx, asked, in, apply.BegunAt) })
+		}
+	}
+	return nil
+}
+
+// watch notes what watches the run's present apply, if nothing does yet.
+func (l *Lifecycle) watch(ctx context.Context, run upgrade.Run, asked []gates.Gate, begin func(gates.Input) *gates.Watching) error {
 	if len(asked) == 0 {
 		return nil
 	}
@@ -46,8 +70,25 @@ func (l *Lifecycle) beginWatch(ctx context.Context, run upgrade.Run) error {
 	}
 	in := gates.Input{Run: run, Stack: l.stacks[run.Stack], Round: run.Round, Apply: run.Applies, Befores: befores}
 	in.Marks = func(ctx context.Context) ([]upgrade.Mark, error) { return l.marks(ctx, run.ID, run.Applies) }
-	l.watches.all[key] = &watch{watching: l.runner.Watch(ctx, asked, in)}
+	l.watches.all[key] = &watch{watching: begin(in)}
 	return nil
+}
+
+// watching returns what watches the run's present apply; nil if nothing does.
+func (l *Lifecycle) watching(run upgrade.Run) *watch {
+	l.watches.mu.Lock()
+	defer l.watches.mu.Unlock()
+	return l.watches.all[watchKey{run.ID, run.Applies}]
+}
+
+// dropWatch ends what watches an apply that turned out not to have begun, so that it is watched anew.
+func (l *Lifecycle) dropWatch(ctx context.Context, run upgrade.Run) {
+	if w := l.watching(run); w != nil {
+		w.end(context.WithoutCancel(ctx))
+		l.watches.mu.Lock()
+		defer l.watches.mu.Unlock()
+		delete(l.watches.all, watchKey{run.ID, run.Applies})
+	}
 }
 
 // befores returns what gates found before one apply of a run.
@@ -72,9 +113,13 @@ func (l *Lifecycle) endWatch(ctx context.Context, run upgrade.Run) []upgrade.Res
 	if len(asked) == 0 || run.Phase != upgrade.PhaseApplying && run.Phase != upgrade.PhaseSettling || run.Applies == 0 {
 		return nil
 	}
-	l.watches.mu.Lock()
-	w := l.watches.all[watchKey{run.ID, run.Applies}]
-	l.watches.mu.Unlock()
+	w := l.watching(run)
+	if w == nil {
+		if err := l.resumeWatch(ctx, run); err != nil {
+			l.Logger.WarnContext(ctx, "watching the apply could not go on", "run", int64(run.ID), "err", err)
+		}
+		w = l.watching(run)
+	}
 	if w == nil {
 		var blind []upgrade.Result
 		for _, gate := range asked {

@@ -80,13 +80,18 @@ func scanAgent(scan func(...any) error) (a upgrade.Agent, err error) {
 }
 
 // OpenStream keeps that a stream is asked of an agent, and returns what is kept of it since it was asked for
-// first: a second asking changes nothing. CodeInvalid without an id or a time; CodeConflict when another agent
-// was asked for it.
-func (s *Store) OpenStream(ctx context.Context, o upgrade.AgentOpen) (kept upgrade.AgentOpen, err error) {
+// first: a second asking changes nothing, unless it begins anew. CodeInvalid without an id or a time;
+// CodeConflict when another agent was asked for it.
+func (s *Store) OpenStream(ctx context.Context, o upgrade.AgentOpen, anew bool) (kept upgrade.AgentOpen, err error) {
 	if o.ID == "" || o.Begun.IsZero() {
 		return o, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "a stream needs an id and a time"}
 	}
 	err = s.update(ctx, "keep that a stream is asked for", func(t tx) error {
+		if anew {
+			if _, err := t.exec(ctx, `DELETE FROM agent_streams WHERE id = $1`, o.ID); err != nil {
+				return err
+			}
+		}
 		if _, err := t.exec(ctx, `INSERT INTO agent_streams (id, agent, begun_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING`,
 			o.ID, string(o.Agent), millis(o.Begun)); err != nil {
 			return err

@@ -181,10 +181,19 @@ func await(ctx context.Context, news <-chan struct{}, d time.Duration) error {
 	return nil
 }
 
+// open keeps that a stream is asked for. One that this very process asked for before is over: it begins anew.
+func (p *Prober) open(ctx context.Context, o upgrade.AgentOpen) (upgrade.AgentOpen, error) {
+	p.room.mu.Lock()
+	anew := p.room.asked[o.ID]
+	p.room.asked[o.ID] = true
+	p.room.mu.Unlock()
+	return p.room.cfg.Store.OpenStream(ctx, o, anew)
+}
+
 // Stream has the agent send a stream until ctx ends, and returns when all of it has come in. Times count from
 // when the stream was asked for, by the gate's clock; they are right within half of the RTT that the agent
 // reports. A stream with an ID that was asked for before, by a gate that was restarted since, goes on: its
-// samples come from the first, and times count from the first asking. While it goes on the agent may be silent:
+// samples come from the first, and times count from the first asking. Asked for again by the same process it begins anew. While it goes on the agent may be silent:
 // what it saw comes later.
 //
 // Error: CodeUnavailable when the agent is gone, or did not watch from the beginning; CodeForbidden when the
@@ -198,7 +207,7 @@ func (p *Prober) Stream(ctx context.Context, stream probe.Stream, each func(prob
 	s.open = upgrade.AgentOpen{ID: stream.ID, Agent: p.name, Begun: s.asked.UTC().Truncate(time.Millisecond)}
 	if stream.ID == "" {
 		s.open.ID = rand.Text()
-	} else if s.open, err = p.room.cfg.Store.OpenStream(ctx, s.open); err != nil {
+	} else if s.open, err = p.open(ctx, s.open); err != nil {
 		return fmt.Errorf("keep that %s is asked for: %w", stream.ID, err)
 	}
 	// A stream of the same name of another time is another one.

@@ -19,8 +19,9 @@ import (
 type keeper interface {
 	Agents(ctx context.Context) ([]upgrade.Agent, error)
 	SaveAgent(ctx context.Context, a upgrade.Agent) error
-	// OpenStream keeps that a stream was asked for, and returns what is kept of it since the first time.
-	OpenStream(ctx context.Context, o upgrade.AgentOpen) (upgrade.AgentOpen, error)
+	// OpenStream keeps that a stream was asked for, and returns what is kept of it since the first time; anew:
+	// this is the first time.
+	OpenStream(ctx context.Context, o upgrade.AgentOpen, anew bool) (upgrade.AgentOpen, error)
 	// ForgetStreams removes those that were asked for before.
 	ForgetStreams(ctx context.Context, before time.Time) error
 }
@@ -42,6 +43,7 @@ type Room struct {
 
 	mu     sync.Mutex // guards the fields below
 	agents map[upgrade.AgentName]*agent
+	asked  map[string]bool // streams with a name that this process asked for
 }
 
 // agent is one agent, whether it is there or not. The room's mutex guards it.
@@ -64,7 +66,7 @@ const streamsKept = 7 * 24 * time.Hour
 
 // New reads the agents that are known.
 func New(ctx context.Context, cfg Config) (*Room, error) {
-	r := &Room{cfg: cfg, epoch: rand.Text(), started: cfg.Now(), agents: map[upgrade.AgentName]*agent{}}
+	r := &Room{cfg: cfg, epoch: rand.Text(), started: cfg.Now(), agents: map[upgrade.AgentName]*agent{}, asked: map[string]bool{}}
 	if cfg.Gone == 0 {
 		r.cfg.Gone = wire.Gone
 	}

@@ -47,9 +47,9 @@ func testAgentStreams(b *bench) {
 	t := b.t
 	first := upgrade.AgentOpen{}
 	fill(t, &first)
-	open := func(o, want upgrade.AgentOpen) {
+	open := func(o, want upgrade.AgentOpen, anew ...bool) {
 		t.Helper()
-		got, err := b.OpenStream(t.Context(), o)
+		got, err := b.OpenStream(t.Context(), o, len(anew) > 0)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Fatalf("opened with %v (-want +got):\n%s", err, diff)
 		}
@@ -60,9 +60,9 @@ func testAgentStreams(b *bench) {
 	open(later, first)
 	other := first
 	other.Agent = "b"
-	_, err := b.OpenStream(t.Context(), other)
+	_, err := b.OpenStream(t.Context(), other, false)
 	refused(t, err, upgrade.CodeConflict)
-	_, err = b.OpenStream(t.Context(), upgrade.AgentOpen{ID: "x"})
+	_, err = b.OpenStream(t.Context(), upgrade.AgentOpen{ID: "x"}, false)
 	refused(t, err, upgrade.CodeInvalid)
 	forget := func(before time.Time) {
 		t.Helper()
@@ -74,4 +74,6 @@ func testAgentStreams(b *bench) {
 	open(later, first)
 	forget(first.Begun.Add(time.Millisecond))
 	open(later, later)
+	open(first, first, true)
+	open(later, first)
 }
