@@ -2,6 +2,9 @@ package config
 
 import (
 	"cmp"
+	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/gates"
@@ -14,23 +17,30 @@ import (
 const leastProbes = 4
 
 func (r *reader) checkOutage(raw *rawFile, g *rawGate, gate *gates.Gate, at string) gates.OutageSettings {
+	o := &g.outage
 	settings := gates.OutageSettings{
-		Every: g.outage.every, Baseline: g.outage.baseline,
-		Budget: gates.Budget{
-			Longest: cmp.Or(g.outage.budget.longest, gates.DefaultLongest), Total: cmp.Or(g.outage.budget.total, gates.DefaultTotal),
-		},
+		Every: o.every, Connections: o.connections, Vantages: o.from, Strict: o.strict, Baseline: o.baseline, Longest: o.longest,
+		Limits: probe.Limits{Connect: o.connect, Response: o.response},
+		Budget: gates.Budget{Longest: cmp.Or(o.budget.longest, gates.DefaultLongest), Total: cmp.Or(o.budget.total, gates.DefaultTotal)},
 	}
-	if g.outage.target.path != nil {
-		settings.Path = r.checkPath(g.outage.target.path, under(at, "path"), raw.network.allow)
-		if bypass := under(under(at, "path"), "bypass"); r.has(bypass) {
-			r.problem(bypass, "give the url of a page that is never cached, if the backend is meant", "kind %s probes as users do, never past the cache", g.kind)
+	settings.Budget.Failed, _ = ratio(o.budget.failed)
+	for _, one := range o.budget.classes {
+		if settings.Budget.Classes == nil {
+			settings.Budget.Classes = map[probe.Class]time.Duration{}
 		}
+		settings.Budget.Classes[probe.Class(one.key)] = one.value
 	}
+	if o.onBlind == blindFail {
+		settings.OnBlind = upgrade.OutcomeFailed
+	}
+	if o.target.path != nil {
+		settings.Path = r.checkPath(o.target.path, under(at, "path"), raw.network.allow)
+	}
+	r.checkFrom(raw, o.from, under(at, "from"))
+	settings.Past, settings.Deep = pageOf(o.past), pageOf(o.deep)
+	settings.Controls = r.checkControls(raw, o, at)
+	r.checkRates(&settings, at)
 	budget := under(at, "budget")
-	if every := settings.Every; every > 0 && settings.Budget.Longest < leastProbes*every && !r.broken(budget) && !r.broken(under(at, "every")) {
-		r.problem(under(at, "every"), "probe every "+span(max(10*time.Millisecond, settings.Budget.Longest/leastProbes).Truncate(time.Millisecond))+" or more often, or allow longer outages",
-			"an outage of %s, which is the limit, is not seen by probes every %s", span(settings.Budget.Longest), span(every))
-	}
 	if settings.Budget.Total < settings.Budget.Longest && !r.broken(budget) {
 		r.problem(under(budget, "total"), "", "%s for all outages together is less than %s for one", span(settings.Budget.Total), span(settings.Budget.Longest))
 	}
@@ -39,6 +49,78 @@ func (r *reader) checkOutage(raw *rawFile, g *rawGate, gate *gates.Gate, at stri
 			"%s leaves no time within the deadline of %s", span(settings.Baseline), span(gate.Deadline))
 	}
 	return settings
+}
+
+// pageOf returns a page as gates want it.
+func pageOf(p *rawPage) gates.Page {
+	if p == nil {
+		return gates.Page{}
+	}
+	page := gates.Page{Page: p.page, Every: p.every, Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains}}
+	for _, one := range p.expect.headers {
+		if page.Expect.Headers == nil {
+			page.Expect.Headers = map[string]string{}
+		}
+		page.Expect.Headers[one.key] = one.value
+	}
+	return page
+}
+
+// checkRates refuses probes that come too seldom for the budget, or too often for the site.
+func (r *reader) checkRates(settings *gates.OutageSettings, at string) {
+	budget, connect, every := under(at, "budget"), under(at, "connect_timeout"), under(at, "every")
+	if settings.Limits.Connect >= beyondConnect {
+		r.problem(connect, "write less than 1s, such as "+span(gates.DefaultConnect),
+			"connecting for %s hides outages: what was dropped is sent again after a second, and then all looks well", span(settings.Limits.Connect))
+	}
+	if settings.Every <= 0 || r.broken(every) {
+		return
+	}
+	if settings.Budget.Longest < leastProbes*settings.Every && !r.broken(budget) {
+		r.problem(every, "probe every "+span(max(leastEvery, settings.Budget.Longest/leastProbes).Truncate(time.Millisecond))+" or more often, or allow longer outages",
+			"an outage of %s, which is the limit, is not seen by probes every %s", span(settings.Budget.Longest), span(settings.Every))
+	}
+	if rate := settings.Rate(); rate > gates.MostRate {
+		r.problem(every, "probe less often, or set connections to one of the two",
+			"%.0f probes a second of each address in all streams together, where %d are the most", rate, gates.MostRate)
+	}
+}
+
+// checkControls returns what must fail independently of the site.
+func (r *reader) checkControls(raw *rawFile, o *rawOutage, at string) []gates.Control {
+	var list []gates.Control
+	seen := map[string]string{}
+	for i, one := range o.controls {
+		at := nth(under(at, "control"), i)
+		r.uniqueName(seen, one.name, under(at, "name"), "the name "+quoted(one.name)+" is taken", "")
+		r.checkFrom(raw, one.from, under(at, "from"))
+		if r.has(under(at, "tcp")) == r.has(under(at, "url")) {
+			r.problem(at, "set one of the two", "a control is reached by tcp or by url")
+			continue
+		}
+		list = append(list, r.checkControl(raw, o, one, at))
+	}
+	return list
+}
+
+func (r *reader) checkControl(raw *rawFile, o *rawOutage, one rawControl, at string) gates.Control {
+	control := gates.Control{Name: one.name, Every: one.every, Vantages: one.from, Path: probe.Path{Plain: true}}
+	below := under(at, "tcp")
+	host, port, _ := hostPort(one.tcp)
+	control.Path.URL = "tcp://" + one.tcp
+	if u, err := url.Parse(one.url); err == nil && one.url != "" {
+		below, host, port = under(at, "url"), u.Hostname(), portOf(u)
+		control.Path.URL, control.Path.Expect = one.url, probe.Expect{Status: one.status}
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		r.checkReachable(netip.AddrPortFrom(addr, port), below, raw.network.allow)
+	}
+	if p := o.target.path; p != nil && host != "" && !r.broken(below) {
+		if u, err := url.Parse(p.url); err == nil && strings.EqualFold(u.Hostname(), host) {
+			r.problem(below, "name something that does not go down with it, such as the gateway", "%s is the site itself", quoted(host))
+		}
+	}
+	return control
 }
 
 // aim gives availability gates the paths of the gates that they name, wherever in the file these are.
@@ -62,7 +144,6 @@ func (r *reader) aim(raw *rawFile, list []Gate) {
 		for _, g := range raw.gates {
 			if g.name == list[i].Name && g.outage.target.gate != "" {
 				settings.Path = paths[g.outage.target.gate]
-				settings.Path.Bypass = probe.Bypass{} // probed as users do
 				list[i].Settings = settings
 			}
 		}

@@ -64,6 +64,10 @@ func source() config.Source {
 func printed(t *testing.T, cfg *config.Config) []byte {
 	t.Helper()
 	for i, gate := range cfg.Gates {
+		if outage, ok := gate.Settings.(gates.OutageSettings); ok && outage.Path.Bypass.Value != "" {
+			outage.Path.Bypass.Value = upgrade.Secret(outage.Path.Bypass.Value).String()
+			cfg.Gates[i].Settings = outage
+		}
 		settings, ok := gate.Settings.(gates.VarnishSettings)
 		if !ok {
 			continue

@@ -36,12 +36,7 @@ func gateForms() []variant[rawGate] {
 		{word: gates.KindOwner, fields: []field[rawGate]{
 			lasting("max_age", "How old what is known of a state may be that could hold the same thing.", shortestAge, longestAge, defaultAge, func(g *rawGate) *time.Duration { return &g.owner.maxAge }),
 		}},
-		{word: gates.KindOutage, fields: []field[rawGate]{
-			required("path", "What is probed: the name of a varnish gate, whose first path it is, or a path of its own.", nameOrPath(), func(g *rawGate) *rawTarget { return &g.outage.target }),
-			lasting("every", "How often each address is probed.", 10*time.Millisecond, 5*time.Second, gates.DefaultEvery, func(g *rawGate) *time.Duration { return &g.outage.every }),
-			optional("budget", "How much outage an apply may cause.", budgetShape(), func(g *rawGate) *rawBudget { return &g.outage.budget }),
-			lasting("baseline", "How long the site is watched before an apply, in which it must be well.", 200*time.Millisecond, 5*time.Minute, gates.DefaultBaseline, func(g *rawGate) *time.Duration { return &g.outage.baseline }),
-		}},
+		{word: gates.KindOutage, fields: outageFields()},
 		{word: gates.KindSettled, fields: []field[rawGate]{againField()}},
 		{word: gates.KindGrants, fields: []field[rawGate]{
 			required("asg", "The Auto Scaling group whose role must be able to use the keys of what it launches.", word[string](groupRule), func(g *rawGate) *string { return &g.grants.group }),
@@ -143,11 +138,4 @@ func nameOrPath() shape[rawTarget] {
 			gate.read(r, at, n, &into.gate)
 		},
 	}
-}
-
-func budgetShape() shape[rawBudget] {
-	return object(
-		lasting("longest", "The longest outage.", 40*time.Millisecond, time.Hour, gates.DefaultLongest, func(b *rawBudget) *time.Duration { return &b.longest }),
-		lasting("total", "All outages together.", 40*time.Millisecond, time.Hour, gates.DefaultTotal, func(b *rawBudget) *time.Duration { return &b.total }),
-	)
 }

@@ -137,21 +137,6 @@ type rawOwner struct{ maxAge time.Duration }
 
 type rawGrants struct{ group string }
 
-type rawOutage struct {
-	target   rawTarget
-	every    time.Duration
-	budget   rawBudget
-	baseline time.Duration
-}
-
-// rawTarget is one of the two.
-type rawTarget struct {
-	gate upgrade.GateName
-	path *rawPath
-}
-
-type rawBudget struct{ longest, total time.Duration }
-
 type rawLaunch struct {
 	group         string
 	healthyWithin time.Duration

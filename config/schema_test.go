@@ -64,7 +64,7 @@ func schemaCases() []string {
 		"hold_without_job", "hold_opens", "hold_unknown", "hold_not_built", "hold_without_kind", "hold_foreign_key",
 		"gate_kind_unknown", "gate_kind_missing", "gate_foreign_key", "gate_skip", "gate_durations", "approval_deadline_word",
 		"approval_deadline_of_production", "secret_from_both", "secret_from_nowhere", "secret_key_misspelt", "path_expect",
-		"path_expect_list", "path_tries", "gate_guard_types", "gate_guard_addresses", "gate_guard_allow", "gate_grants", "gate_launch_method", "gate_launch_outside", "states_wrong", "states_form", "gate_outage_no_path", "gate_outage_path_list", "gate_settled_key", "paths_empty", "webhook_missing", "workspace", "environment_name",
+		"path_expect_list", "path_tries", "gate_guard_types", "gate_guard_addresses", "gate_guard_allow", "gate_grants", "gate_launch_method", "gate_launch_outside", "states_wrong", "states_form", "gate_outage_no_path", "gate_outage_path_list", "gate_outage_connections", "gate_outage_page", "gate_settled_key", "paths_empty", "webhook_missing", "workspace", "environment_name",
 	}
 }
 

@@ -37,3 +37,15 @@ func (s Sample) Blind() bool {
 	}
 	return false
 }
+
+// Failures returns the classes that a sample which is not OK may have for a reason of the site's.
+func Failures() []Class {
+	return []Class{
+		ClassDNSMissing, ClassDNSUnexpected, ClassDNSServfail, ClassDNSTimeout, ClassDNSRefused,
+		ClassNetUnreachable, ClassHostUnreachable, ClassTCPRefused, ClassTCPTimeout, ClassTCPReset,
+		ClassTLSTimeout, ClassTLSNotTLS, ClassTLSReset, ClassTLSWrongName, ClassTLSUnknownCA, ClassTLSExpired, ClassTLSOther,
+		ClassHTTPFirstByte, ClassHTTPBody, ClassHTTPEOF, ClassHTTPReset, ClassHTTPCut, ClassHTTPMalformed,
+		ClassProxyMismatch, ClassProxyPort, ClassNotViaVarnish, ClassSynth, ClassBackendFetch, ClassBackendSlow,
+		ClassBackendStatus, ClassLoadBalancer, ClassWrongContent, ClassBypassNotHonoured,
+	}
+}
