@@ -31,7 +31,7 @@ func TestAvailabilitySteps(t *testing.T) {
 		{
 			name: "one", length: 1240 * ms, cell: rule + " replaced",
 			marks: []upgrade.Mark{step(rule, "replace", 4900*ms, 6*time.Second), step("aws_lb.web", "update", 9*time.Second, 10*time.Second)},
-			says:  "new connections were not answered, while " + rule + " was being replaced", brief: "the site was down for 1.3 s while …security_group_ingress_rule.lb was replaced",
+			says:  "new connections were not answered, while " + rule + " was being replaced", brief: "the site was down for 1.3 s while security_group_ingress_rule.lb was replaced",
 			hint: "set create_before_destroy on " + rule + ", or add the new one in a change of its own before the old one goes, then push",
 		},
 		{

@@ -131,20 +131,20 @@ func advice(m upgrade.Mark) string {
 	return ""
 }
 
-// shortAddress returns a resource's address in at most so many characters, its end kept: modules go first, then
-// words of the type.
+// shortAddress returns a resource's address in at most so many characters, its end kept so that it can be found
+// by it: modules go first, then words of the type.
 func shortAddress(address string, most int) string {
 	short := address
 	if resource := withoutModules(address); len([]rune(short)) > most && len(resource) < len(short) {
-		short = "…" + resource
+		short = resource
 	}
 	for len([]rune(short)) > most {
-		_, rest, found := strings.Cut(strings.TrimPrefix(short, "…"), "_")
+		_, rest, found := strings.Cut(short, "_")
 		if !found {
 			runes := []rune(short)
 			return "…" + string(runes[len(runes)-most+1:])
 		}
-		short = "…" + rest
+		short = rest
 	}
 	return short
 }

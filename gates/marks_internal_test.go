@@ -76,9 +76,9 @@ func TestWhileOutTruth(t *testing.T) {
 func TestShortAddress(t *testing.T) {
 	for _, test := range []struct{ address, want string }{
 		{"aws_lb.web", "aws_lb.web"},
-		{"aws_vpc_security_group_ingress_rule.lb", "…ingress_rule.lb"},
-		{`module.edge["eu.west"].aws_lb.web["a.b"]`, `…aws_lb.web["a.b"]`},
-		{"module.a.module.b.aws_security_group_rule.web", "…group_rule.web"},
+		{"aws_vpc_security_group_ingress_rule.lb", "ingress_rule.lb"},
+		{`module.edge["eu.west"].aws_lb.web["a.b"]`, `aws_lb.web["a.b"]`},
+		{"module.a.module.b.aws_security_group_rule.web", "group_rule.web"},
 		{"aws_lb.a-very-long-name-of-one-thing", "…name-of-one-thing"},
 	} {
 		if got := shortAddress(test.address, 18); got != test.want {

@@ -130,7 +130,7 @@ func railText(name upgrade.RailStep, r upgrade.Run, results []upgrade.Result, ap
 	case upgrade.StepApply:
 		return applyText(r, applied)
 	case upgrade.StepGates:
-		return gatesText(r)
+		return gatesText(r, results)
 	case upgrade.StepUnlock:
 		return unlockText(r, w)
 	}
@@ -204,7 +204,8 @@ func applyText(r upgrade.Run, applied time.Duration) string {
 	return text
 }
 
-func gatesText(r upgrade.Run) string {
+// gatesText counts the gates of the result; those that watched the apply are told only if they did not pass.
+func gatesText(r upgrade.Run, results []upgrade.Result) string {
 	t := r.Tally
 	if r.Phase == upgrade.PhaseSettling {
 		return "settling"
@@ -212,14 +213,24 @@ func gatesText(r upgrade.Run) string {
 	if t.Gates == 0 {
 		return "not asked"
 	}
+	failed, unknown := t.Failed, t.Unknown
+	for _, watched := range results {
+		switch {
+		case watched.Stage != upgrade.StageDuring || !watched.Required:
+		case watched.Outcome == upgrade.OutcomeFailed:
+			failed++
+		case watched.Outcome == upgrade.OutcomeUnknown:
+			unknown++
+		}
+	}
 	var said []string
-	if t.Failed > 0 {
-		said = append(said, fmt.Sprintf("%d failed", t.Failed))
+	if failed > 0 {
+		said = append(said, fmt.Sprintf("%d failed", failed))
 	}
-	if t.Unknown > 0 {
-		said = append(said, fmt.Sprintf("%d not complete", t.Unknown))
+	if unknown > 0 {
+		said = append(said, fmt.Sprintf("%d not complete", unknown))
 	}
-	if len(said) == 0 || r.Phase == upgrade.PhaseChecking && t.Failed == 0 {
+	if len(said) == 0 || r.Phase == upgrade.PhaseChecking && failed == 0 {
 		return fmt.Sprintf("%d of %d passed", t.Passed, t.Gates)
 	}
 	return strings.Join(said, ", ")

@@ -84,12 +84,17 @@ const (
 	stripHeight  = 26  // px, of the slowest answer that is told apart
 	lowest       = 5   // px, of the fastest
 	slowestDrawn = 5 * time.Second
+	// A shorter watch has tenths on its axis.
+	leastForSeconds = 30 * time.Second
 )
 
 // strips draws the whole watch.
 func (s watched) strips() chartView {
 	a := axis{0, s.watch.Long}
 	v := chartView{Label: s.finding(), Heads: s.heads(a), Ticks: s.ticks(a, s.second)}
+	if a.long() < leastForSeconds {
+		v.Ticks = s.ticks(a, s.tenth)
+	}
 	v.Lanes, v.Crowds = s.lanes(a)
 	shown, left := s.shown()
 	for _, i := range shown {
@@ -139,9 +144,8 @@ func (s watched) strip(i int, a axis) stripView {
 	strip := s.watch.Strips[i]
 	v := s.row(i)
 	v.Bands = s.bands(a)
-	good, stray := columns(strip, a, s.known(i))
-	v.Columns = len(good)
-	v.Area, v.Stray = area(good), area(stray)
+	good := columns(strip, a)
+	v.Columns, v.Area, v.Stray = len(good), area(good), s.stray(i, a, len(good))
 	for _, b := range strip.Blind {
 		v.Bars = append(v.Bars, a.bar(b.From, b.To, "f-blind", "The prober could not see: an outage of "+exactly(b.Most)+" could hide here"))
 	}
@@ -193,15 +197,14 @@ func (s watched) places() int {
 	return len(all)
 }
 
-// columns reduces a strip's buckets to columns: how high the good answers stand in each, and where probes failed.
-// Those that make an outage or a blind time are known already.
-func columns(strip upgrade.Strip, a axis, known func(from, to time.Duration) bool) (good, stray []int) {
+// columns reduces a strip's buckets to columns: how high the good answers stand in each.
+func columns(strip upgrade.Strip, a axis) []int {
 	b := strip.Buckets
 	if b.Width <= 0 || b.Len() == 0 || a.long() <= 0 {
-		return nil, nil
+		return nil
 	}
-	n := int(min(max(a.long()/b.Width, 1), maxColumns))
-	good, stray = make([]int, n), make([]int, n)
+	n := int(min(max((a.long()+b.Width-1)/b.Width, 1), maxColumns))
+	good := make([]int, n)
 	for i := range b.Len() {
 		at := time.Duration(i) * b.Width
 		if at >= a.to {
@@ -213,19 +216,37 @@ func columns(strip upgrade.Strip, a axis, known func(from, to time.Duration) boo
 			if b.Good[i] > 0 {
 				good[c] = max(good[c], height(b.Max[i]))
 			}
-			if b.N[i] > b.Good[i] && !known(at, at+b.Width) {
-				stray[c] = lowest
-			}
 		}
 	}
-	return good, stray
+	return good
 }
 
-// known reports whether an outage or a blind time of a strip is at that time.
-func (s watched) known(strip int) func(from, to time.Duration) bool {
-	return func(from, to time.Duration) bool {
-		return slices.ContainsFunc(s.watch.Outages, func(o upgrade.Outage) bool { return o.Strip == strip && o.From < to && o.To > from }) ||
-			slices.ContainsFunc(s.watch.Strips[strip].Blind, func(b upgrade.Blind) bool { return b.From < to && b.To > from })
+// stray is the path of single probes that failed without making an outage, on so many columns.
+func (s watched) stray(i int, a axis, columns int) string {
+	var b strings.Builder
+	samples, known, last := s.watch.Strips[i].Samples, s.known(i), -1.0
+	for j := range samples.Len() {
+		one := samples.Get(j)
+		x := math.Round(a.x(one.At)*float64(columns)*10/100) / 10
+		if sampleClass(one, nil) == "t-ok" || sampleClass(one, nil) == "t-blind" || known(one.At) || x == last || one.At > a.to {
+			continue
+		}
+		fmt.Fprintf(&b, "M%s %dv6", strconv.FormatFloat(x, 'f', -1, 64), stripHeight-6)
+		if last = x; b.Len() > maxStray {
+			break
+		}
+	}
+	return b.String()
+}
+
+// maxStray is how long the path of single failed probes may become, in bytes.
+const maxStray = 3000
+
+// known reports whether a moment lies in an outage of a strip or in a blind time.
+func (s watched) known(strip int) func(at time.Duration) bool {
+	return func(at time.Duration) bool {
+		return slices.ContainsFunc(s.watch.Outages, func(o upgrade.Outage) bool { return o.Strip == strip && o.From <= at && at <= o.To }) ||
+			slices.ContainsFunc(s.watch.Strips[strip].Blind, func(b upgrade.Blind) bool { return b.From <= at && at <= b.To })
 	}
 }
 

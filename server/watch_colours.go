@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -39,9 +38,7 @@ func (s watched) legend() []legendView {
 		used[outageClass(o)] = true
 	}
 	for i, strip := range s.watch.Strips {
-		blind = blind || len(strip.Blind) > 0
-		_, columns := columns(strip, axis{0, s.watch.Long}, s.known(i))
-		stray = stray || slices.Contains(columns, lowest)
+		blind, stray = blind || len(strip.Blind) > 0, stray || s.stray(i, axis{0, s.watch.Long}, 1) != ""
 	}
 	out := []legendView{{"f-okl", "answered; the higher, the slower"}}
 	for _, one := range []legendView{

@@ -112,13 +112,13 @@ func shortStep(m upgrade.Mark) string {
 		name = strings.Join(parts[len(parts)-2:], ".")
 	}
 	for len([]rune(name)) > most {
-		_, rest, found := strings.Cut(strings.TrimPrefix(name, "…"), "_")
+		_, rest, found := strings.Cut(name, "_")
 		if !found {
 			runes := []rune(name)
 			name = "…" + string(runes[len(runes)-most+1:])
 			break
 		}
-		name = "…" + rest
+		name = rest
 	}
 	return name + what
 }
