@@ -130,7 +130,7 @@ func railText(name upgrade.RailStep, r upgrade.Run, results []upgrade.Result, ap
 	case upgrade.StepApply:
 		return applyText(r, applied)
 	case upgrade.StepGates:
-		return gatesText(r, results)
+		return gatesText(r)
 	case upgrade.StepUnlock:
 		return unlockText(r, w)
 	}
@@ -204,8 +204,9 @@ func applyText(r upgrade.Run, applied time.Duration) string {
 	return text
 }
 
-// gatesText counts the gates of the result; those that watched the apply are told only if they did not pass.
-func gatesText(r upgrade.Run, results []upgrade.Result) string {
+// gatesText counts the gates of the result. Those that watched the apply are told only if they did not pass: the
+// causes have them.
+func gatesText(r upgrade.Run) string {
 	t := r.Tally
 	if r.Phase == upgrade.PhaseSettling {
 		return "settling"
@@ -213,16 +214,17 @@ func gatesText(r upgrade.Run, results []upgrade.Result) string {
 	if t.Gates == 0 {
 		return "not asked"
 	}
-	failed, unknown := t.Failed, t.Unknown
-	for _, watched := range results {
+	failed, unknown := 0, 0
+	for _, cause := range r.Causes {
 		switch {
-		case watched.Stage != upgrade.StageDuring || !watched.Required:
-		case watched.Outcome == upgrade.OutcomeFailed:
+		case cause.Run != 0: // inherited
+		case cause.Kind == upgrade.CauseGateFailed:
 			failed++
-		case watched.Outcome == upgrade.OutcomeUnknown:
+		case cause.Kind == upgrade.CauseGateUnknown:
 			unknown++
 		}
 	}
+	failed, unknown = max(failed, t.Failed), max(unknown, t.Unknown)
 	var said []string
 	if failed > 0 {
 		said = append(said, fmt.Sprintf("%d failed", failed))
