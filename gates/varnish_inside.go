@@ -65,15 +65,8 @@ func sharpen(looks []look, before, after *probe.Inside) string {
 		return cause
 	}
 	var parts []string
-	for _, backend := range after.Backends {
-		if backend.Type != "backend" {
-			continue
-		}
-		for _, pair := range counterMeanings() {
-			if n := risen(before, after, backend.Name+"."+pair[0]); n > 0 {
-				parts = append(parts, fmt.Sprintf("%s: %s (%s +%d)", backend.Name, pair[1], pair[0], n))
-			}
-		}
+	for _, name := range names(after.Backends, func(probe.Backend) bool { return true }) {
+		parts = append(parts, accused(before, after, name)...)
 	}
 	sick := names(after.Backends, probe.Backend.Sick)
 	switch {
@@ -87,6 +80,27 @@ func sharpen(looks []look, before, after *probe.Inside) string {
 		return "Varnish counts hits in grace: stale pages are being served"
 	}
 	return ""
+}
+
+// accused says what the counters of a back end tell of it. Varnish holds a back end down for a moment after
+// a failed connection, without trying it again; then what it had counted before is all there is.
+func accused(before, after *probe.Inside, name string) []string {
+	var parts []string
+	for _, pair := range counterMeanings() {
+		if n := risen(before, after, name+"."+pair[0]); n > 0 {
+			parts = append(parts, fmt.Sprintf("%s: %s (%s +%d)", name, pair[1], pair[0], n))
+		}
+	}
+	held := risen(before, after, name+".helddown")
+	if len(parts) > 0 || held == 0 {
+		return parts
+	}
+	for _, pair := range counterMeanings() {
+		if n := after.Counters[name+"."+pair[0]]; n > 0 {
+			return []string{fmt.Sprintf("%s: not tried, for an earlier try had failed: %s (helddown +%d, %s %d in all)", name, pair[1], held, pair[0], n)}
+		}
+	}
+	return []string{fmt.Sprintf("%s: not tried, for an earlier try had failed (helddown +%d)", name, held)}
 }
 
 // force gives the rungs that failed for want of a back end the class of a hand's work.

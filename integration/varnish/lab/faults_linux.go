@@ -109,13 +109,16 @@ func LargePacketsLost(ctx context.Context, l *Lab) (func() error, error) {
 }
 
 // filter adds an nft rule on Varnish's host, in a table of its own before the others.
-func filter(hook, rule string) Fault {
+func filter(hook, rule string) Fault { return filterAt(edge, hook, rule) }
+
+// filterAt adds an nft rule at a place, in a table of its own before the others.
+func filterAt(place Place, hook, rule string) Fault {
 	return func(ctx context.Context, l *Lab) (func() error, error) {
 		text := fmt.Sprintf("table inet fault {\n chain broken {\n  type filter hook %s priority -10; policy accept;\n  %s\n }\n}\n", hook, rule)
-		if err := l.nft(ctx, edge, text); err != nil {
+		if err := l.nft(ctx, place, text); err != nil {
 			return nil, err
 		}
-		return func() error { return l.nft(context.WithoutCancel(ctx), edge, "delete table inet fault\n") }, nil
+		return func() error { return l.nft(context.WithoutCancel(ctx), place, "delete table inet fault\n") }, nil
 	}
 }
 

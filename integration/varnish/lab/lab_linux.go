@@ -124,7 +124,7 @@ func (l *Lab) startVarnish(context.Context) error {
 	}
 	l.varnish = &process{
 		keeper: l.keeper, namespace: l.ns(edge),
-		argv: varnishd(path, filepath.Join(l.dir, "v"), config, "http=:80", "proxy=:6086,PROXY"),
+		argv: varnishd(path, l.workdir(), config, "http=:80", "proxy=:6086,PROXY"),
 	}
 	return l.varnish.start()
 }
