@@ -31,6 +31,13 @@ func (h *house) writeFile(binary string) {
 	if gateList == "" {
 		gateList = h.siteGate()
 	}
+	if h.gates == "-" {
+		gateList = h.siteGate() + agentWatch
+	}
+	places := ""
+	if h.vantages {
+		places = "vantages: [{name: staging-a, kind: agent}]\n"
+	}
 	if h.watched {
 		gateList += "  - {name: outage, kind: availability, environments: [staging], path: site, every: 20ms, baseline: 200ms}\n"
 	}
@@ -60,14 +67,14 @@ gitlab:
   webhook: {secret_token: {env: T_HOOK}}
 terraform: {binary: %q, cli_config: %q}
 network: {allow: ["127.0.0.1/32:%d"]}
-environments:
+%senvironments:
   staging:
     aws: {region: eu-west-2, role_arn: %q, external_id: {env: T_EXTERNAL}, endpoint: %q, access_key: {env: T_KEY}, secret_key: {env: T_SECRET}}
   production: {}
 stacks:
 %s%sgates:
 %s`, strings.TrimPrefix(h.url, "http://"), h.url, h.hugo.ID, h.rene.ID, h.priya.ID, "sqlite://"+h.path("gate.db"), h.path("data"), h.gitlab.URL(), binary,
-		h.write("terraform.rc", cli, 0o644), h.site.port, gateRole, h.awsURL, h.stackList(), h.stateList(), gateList), 0o600)
+		h.write("terraform.rc", cli, 0o644), h.site.port, places, gateRole, h.awsURL, h.stackList(), h.stateList(), gateList), 0o600)
 }
 
 // stackList is what the file says of the stacks. With several, only what is in its folder touches a stack.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// agentWatch watches an apply from the agent alone.
+const agentWatch = "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 20ms, baseline: 500ms, budget: {longest: 200ms, total: 200ms}}\n"
+
+// enrol makes a token by the command line and starts an agent with it.
+func (h *house) enrol(name string) *process {
+	h.Helper()
+	invited := h.cli("vantage", "enrol", name)
+	if invited.code != exitOK || !strings.HasPrefix(invited.out, "uga_") {
+		h.Fatalf("enrol: %d %q %q", invited.code, invited.out, invited.err)
+	}
+	token := h.write("token-"+name, invited.out, 0o600)
+	p := h.program("agent", "--gate", h.url, "--data", h.path("agent-"+name), "--token-file", token, "--allow", fmt.Sprintf("127.0.0.1:%d", h.site.port))
+	eventually(h, func() string {
+		if list := h.cli("vantage", "list"); !strings.Contains(list.out, name+"  enrolled") {
+			return list.out + list.err
+		}
+		return ""
+	})
+	check(h, os.Remove(token))
+	return p
+}
+
+func (h *house) result(commit upgrade.Commit, gate upgrade.GateName, stage upgrade.Stage) (string, upgrade.Outcome) {
+	h.Helper()
+	run, said := h.runOf(commit)
+	if said != "" {
+		h.Fatal(said)
+	}
+	gates, err := h.api().Gates(h.Context(), run.ID)
+	check(h, err)
+	for _, one := range gates {
+		if one.Gate == gate && one.Stage == stage {
+			return one.Message, one.Outcome
+		}
+	}
+	return "", ""
+}
+
+// TestS5AgentWatchesThroughKill: the service is killed in the middle of an apply, and the site is broken while
+// it is dead. The agent saw it, tells it to the next process, and the gate says no.
+func TestS5AgentWatchesThroughKill(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]bool{"quiet": false, "outage_while_dead": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, setup{real: true, vantages: true, gates: "-"})
+			p := h.start()
+			h.enrol("staging-a")
+			h.addHook()
+			h.hold("provisioner")
+			commit := h.push("1")
+			h.seen(commit, upgrade.PhaseApplying)
+			eventually(h, func() string {
+				if len(h.applies()) == 0 {
+					return "the provisioner has not begun"
+				}
+				return ""
+			})
+			p.kill()
+			time.Sleep(300 * time.Millisecond)
+			if broken {
+				h.site.say("gone")
+				time.Sleep(600 * time.Millisecond)
+				h.site.say("hello")
+			}
+			time.Sleep(300 * time.Millisecond)
+			h.start()
+			h.release("provisioner")
+			if !broken {
+				h.runIs(commit, upgrade.PhaseUnlocked)
+				if message, outcome := h.result(commit, "outage", upgrade.StageDuring); outcome != upgrade.OutcomePassed {
+					t.Errorf("got %s: %s", outcome, message)
+				}
+				return
+			}
+			h.runIs(commit, upgrade.PhaseBlocked)
+			message, outcome := h.result(commit, "outage", upgrade.StageDuring)
+			if outcome != upgrade.OutcomeFailed || !strings.Contains(message, "longest outage 6") {
+				t.Errorf("got %s: %s", outcome, message)
+			}
+		})
+	}
+}
+
+// TestVantageCommands: an agent is invited, listed and revoked from the command line.
+func TestVantageCommands(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setup{real: true, vantages: true})
+	h.start()
+	h.cli("vantage", "list").is(t, exitOK, `VANTAGE +STATE .*\nstaging-a +not enrolled +never .*`, ``)
+	h.cli("vantage", "enrol", "staging-b").is(t, exitError, ``, `upgradegate: there is no vantage "staging-b".*\nupgradegate: hint: there are staging-a\n`)
+	p := h.enrol("staging-a")
+	h.cli("vantage", "list").is(t, exitOK, `VANTAGE .*\nstaging-a +enrolled +20\d\d-.* UTC .*127\.0\.0\.1/32:\d+\n`, ``)
+	h.cli("vantage", "revoke", "staging-a").is(t, exitOK, ``, `agent staging-a is revoked\n`)
+	h.cli("vantage", "revoke", "staging-a").is(t, exitError, ``, `upgradegate: agent staging-a is not enrolled\n`)
+	h.cli("vantage", "list").is(t, exitOK, `VANTAGE .*\nstaging-a +revoked .*`, ``)
+	p.terminate(t)
+	h.hides("the log", []byte(h.log.String()))
+}
