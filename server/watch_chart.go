@@ -156,8 +156,12 @@ func (s watched) strip(i int, a axis) stripView {
 		if n := len(v.Bars); n > 0 && len(v.Bars) >= maxBars {
 			break
 		}
-		doubt := (o.Most - o.Best) / 2 // its true size: not the bounds of what it may have been
-		v.Bars = append(v.Bars, a.bar(o.From+doubt, o.To-doubt, outageClass(o), s.outageText(o)))
+		doubt := o.Most - o.Best // its true size: not the bounds of what it may have been
+		end := o.To - doubt/2
+		if o.Open {
+			end = o.To
+		}
+		v.Bars = append(v.Bars, a.bar(end-o.Best, end, outageClass(o), s.outageText(o)))
 	}
 	return v
 }
