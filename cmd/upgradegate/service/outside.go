@@ -97,9 +97,10 @@ func (out *outside) bind(o Options) error {
 		known = out.states
 	}
 	inspector := varnish.NewInspector(varnish.InspectorConfig{Environ: o.Environ, Now: o.Clock.Now})
+	targets := &gates.Targets{}
 	for _, gate := range o.Config.Gates {
 		err := gate.Settings.Bind(&gate.Gate, gates.Deps{
-			Clock: o.Clock, Prober: prober(gate.Name), Vantage: out.vantage, States: known, Varnish: inspector,
+			Clock: o.Clock, Prober: prober(gate.Name), Vantage: out.vantage, States: known, Varnish: inspector, Targets: targets,
 			Cloud: func(env upgrade.EnvName) (gates.Cloud, error) { return reach(clients, env) },
 			Keys:  func(env upgrade.EnvName) (gates.Keys, error) { return reach(clients, env) },
 		})
