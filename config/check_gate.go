@@ -30,6 +30,7 @@ func (r *reader) checkGates(raw *rawFile) []Gate {
 		}
 	}
 	r.aim(raw, list)
+	r.aimLaunches(raw, list)
 	return append(list, unwritten(raw, list)...)
 }
 
@@ -152,6 +153,10 @@ func (r *reader) checkMethod(g *rawGate, at string) {
 			r.problem(below, "write environments: [staging], or method: "+string(gates.MethodTrial),
 				"method %s changes the real group, which is for staging alone, not for %s", g.launch.method, env)
 		}
+	}
+	if r.has(under(at, "probe")) {
+		r.problem(under(at, "probe"), "leave it out, or write method: "+string(gates.MethodTrial),
+			"method %s starts an instance of the real group, on which the gates may run nothing", g.launch.method)
 	}
 	if g.launch.eachZone {
 		r.problem(under(at, "each_zone"), "leave it out, or write method: "+string(gates.MethodTrial),

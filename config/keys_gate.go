@@ -99,6 +99,7 @@ func launchFields() []field[rawGate] {
 		defaulted("method", "Through what the instance is started: temporary-group is a group of its own that is like the real one; scale-out asks the real group for one more, on staging alone.", choice("method", methods, nil), gates.MethodTrial, func(g *rawGate) *gates.LaunchMethod { return &g.launch.method }),
 		optional("cluster", "ECS cluster, by name or ARN, in which the instance must register.", word[string](clusterRule), func(g *rawGate) *string { return &g.launch.cluster }),
 		defaulted("ssm", "The instance must answer AWS Systems Manager.", flag(), false, func(g *rawGate) *bool { return &g.launch.ssm }),
+		optional("probe", "What the instance must reach, told through AWS Systems Manager.", probeShape(), func(g *rawGate) *rawProbe { return &g.launch.probe }),
 		optional("console", "Text that must stand in the instance's console output.", word[string](), func(g *rawGate) *string { return &g.launch.console }),
 	}
 }

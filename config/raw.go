@@ -146,4 +146,8 @@ type rawLaunch struct {
 	cluster       string
 	ssm           bool
 	console       string
+	probe         rawProbe
 }
+
+// rawProbe is what a test instance must reach.
+type rawProbe struct{ gate upgrade.GateName }
