@@ -55,7 +55,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 	for name, shape := range map[string]any{
 		"Run": wireRun{}, "Answer": wireAnswer{}, "Cause": wireCause{}, "Telling": wireTelling{}, "Tally": wireTally{},
 		"Progress": wireProgress{}, "Plan": wirePlan{}, "Production": wireProduction{}, "Event": wireEvent{}, "Result": wireResult{},
-		"Evidence": wireEvidence{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
+		"Evidence": wireEvidence{}, "Mark": wireMark{}, "Watch": wireWatch{}, "Stream": wireStream{}, "Outage": wireOutage{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
 		"Agreement": wireAgreement{}, "Override": wireOverride{}, "Stack": wireStack{}, "Base": wireBase{}, "Apply": wireApply{}, "Running": wireRunning{},
 		"Agent": wireAgent{}, "AgentClock": wireClock{}, "AgentPage": page[wireAgent]{}, "Invite": wireInvite{}, "EnrolToken": wireToken{}, "Revoked": wireRevoked{},
 		"SetBase": wireSetBase{}, "State": wireState{}, "Invariant": wireInvariant{}, "InvariantPage": page[wireInvariant]{}, "Stretch": wireStretch{}, "Checking": wireChecking{}, "StatePage": page[wireState]{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},

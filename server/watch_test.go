@@ -159,3 +159,15 @@ func TestWatchCSV(t *testing.T) {
 		t.Errorf("the page has no link %s", link)
 	}
 }
+
+// TestWatchInTheAPI: a result tells its outages and Terraform's steps, and where the single probes are.
+func TestWatchInTheAPI(t *testing.T) {
+	w, marks := watchedApply()
+	got := wireResultOf(upgrade.Result{Run: 481, Gate: "outage", Stage: upgrade.StageDuring, Evidence: upgrade.Evidence{Watch: w, Marks: marks}}, false, at("09:16:00")).Evidence
+	if len(got.Steps) != 5 || got.Watch == nil || len(got.Watch.Outages) != 2 || len(got.Watch.Streams) != 3 || got.Watch.Streams[got.Watch.Outages[0].Stream].Stream != "cached" {
+		t.Fatalf("got %+v", got)
+	}
+	if steps := got.Watch.Outages[0].Steps; len(steps) != 1 || steps[0] != marks[2].Address || !strings.HasPrefix(got.Watch.CSV, "/api/v1/runs/481/gates/outage/csv?") {
+		t.Errorf("got steps %v and %s", steps, got.Watch.CSV)
+	}
+}

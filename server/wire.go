@@ -163,6 +163,8 @@ type wireEvidence struct {
 	Tables []wireTable `json:"tables,omitempty"`
 	Quotes []wireQuote `json:"quotes,omitempty"`
 	Spans  []wireSpan  `json:"spans,omitempty"`
+	Steps  []wireMark  `json:"steps,omitempty"` // of Terraform's meanwhile
+	Watch  *wireWatch  `json:"watch,omitempty"` // single probes are had as CSV
 	Log    []wireLine  `json:"log,omitempty"`
 }
 

@@ -81,6 +81,10 @@ func wireResultOf(r upgrade.Result, back bool, now time.Time) wireResult {
 	for _, sp := range r.Evidence.Spans {
 		e.Spans = append(e.Spans, wireSpan{sp.Name, utc(sp.From), utc(sp.To), sp.Failed})
 	}
+	for _, m := range r.Evidence.Marks {
+		e.Steps = append(e.Steps, wireMark{m.Address, m.Action, utc(m.From), utc(m.To), m.Failed})
+	}
+	e.Watch = wireWatchOf(r.Run, r)
 	for _, l := range r.Evidence.Log {
 		e.Log = append(e.Log, wireLine{utc(l.At), l.Text})
 	}
