@@ -146,7 +146,7 @@ func (s *stack) read(name string) string {
 func (s *stack) state() []string {
 	s.Helper()
 	raw, err := os.ReadFile(filepath.Join(s.root.Dir, "terraform.tfstate"))
-	if os.IsNotExist(err) {
+	if os.IsNotExist(err) || err == nil && len(raw) == 0 { // Terraform makes the file to lock it, and takes it away unless it is killed first
 		return nil
 	}
 	if err != nil {
