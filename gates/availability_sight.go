@@ -90,6 +90,7 @@ func (w *outageWatch) sight() sight {
 			return cmp.Or(cmp.Compare(a.From, b.From), a.address.Compare(b.address))
 		})
 	}
+	w.forgive(&s)
 	w.sum(&s)
 	return s
 }
@@ -135,11 +136,39 @@ func (w *outageWatch) addUp(s *sight, one seenStrip) {
 	if one.stream.Name == w.streamOfNames() {
 		s.p50, s.p99 = max(s.p50, one.seen.P50), max(s.p99, one.seen.P99)
 	}
-	for class, n := range one.seen.Classes {
-		c := s.classes[class]
-		c.probes += n
-		s.classes[class] = c
+}
+
+// forgive takes out of the count what failed one by one while a control was out. What is no longer kept of the
+// failed probes stays counted.
+func (w *outageWatch) forgive(s *sight) {
+	for i := range s.strips {
+		one := &s.strips[i]
+		if one.control != "" || !one.address.IsValid() {
+			continue
+		}
+		for class, n := range one.seen.Classes {
+			c := s.classes[class]
+			c.probes += n
+			s.classes[class] = c
+		}
+		for _, failed := range slices.Concat(one.strip.failures, one.strip.later) {
+			if !s.isControlOut(one.feed, failed.at) || one.seen.Classes[failed.class] == 0 {
+				continue
+			}
+			c := s.classes[failed.class]
+			c.probes--
+			s.classes[failed.class] = c
+			inside := func(o probe.Outage) bool { return failed.at >= o.From && failed.at < o.To }
+			if !slices.ContainsFunc(one.seen.Outages, inside) {
+				one.seen.Stray--
+			}
+		}
 	}
+}
+
+// isControlOut reports whether a control was out at a moment, from where a feed probes.
+func (s *sight) isControlOut(f *feed, at time.Duration) bool {
+	return slices.ContainsFunc(s.controls, func(c located) bool { return c.vantage == f.vantage && at >= c.From && at < c.To })
 }
 
 // sum adds up how long what was out.

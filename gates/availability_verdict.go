@@ -132,7 +132,11 @@ func (w *outageWatch) tooBlind(s sight, longest time.Duration) *upgrade.Error {
 			length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total)),
 		Hint: "rehearse again; if it happens often, give the service more CPU",
 	}
-	if w.missed > 0 {
+	switch {
+	case w.stopped > w.Longest:
+		err.Msg = fmt.Sprintf("the apply went on for longer than the %s that are watched at most, so nobody looked at the site for %s", length(w.Longest), length(w.stopped-w.Longest))
+		err.Hint = "set max_duration to more, and rehearse again"
+	case w.missed > 0:
 		err.Msg = fmt.Sprintf("the service was restarted during the apply, so this host did not look at the site for %s, in which more could hide than the limits of %s and %s allow",
 			length(s.longestBlind), length(w.Budget.Longest), length(w.Budget.Total))
 		err.Hint = "rehearse again; an agent goes on watching while the service is restarted"
