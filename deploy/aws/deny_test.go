@@ -13,6 +13,7 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/upgradegate/upgradegate/integration/aws/awssim"
@@ -23,6 +24,7 @@ type hand struct {
 	scaling *autoscaling.Client
 	ec2     *ec2.Client
 	kms     *kms.Client
+	ssm     *ssm.Client
 }
 
 // gateHand works as the gates' role.
@@ -32,7 +34,7 @@ func (w *world) gateHand() hand {
 		o.ExternalID = awssdk.String(smallest().ExternalID)
 	})
 	sdk.Credentials = awssdk.NewCredentialsCache(become)
-	return hand{scaling: autoscaling.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), kms: kms.NewFromConfig(sdk)}
+	return hand{scaling: autoscaling.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), kms: kms.NewFromConfig(sdk), ssm: ssm.NewFromConfig(sdk)}
 }
 
 // deed is something that no gate may do.
@@ -124,6 +126,12 @@ func groupDeeds(group string) []deed {
 // otherDeeds are done to groups that are not listed for scale-out, and with new ones.
 func otherDeeds() []deed {
 	return []deed{
+		{"ssm:SendCommand", func(ctx context.Context, h hand, w *world, _ string) error {
+			_, err := h.ssm.SendCommand(ctx, &ssm.SendCommandInput{
+				DocumentName: awssdk.String("AWS-RunShellScript"), InstanceIds: []string{w.sim.Instances()[0].ID}, Parameters: map[string][]string{"commands": {"id"}},
+			})
+			return err
+		}},
 		{"autoscaling:SetDesiredCapacity", func(ctx context.Context, h hand, _ *world, _ string) error {
 			_, err := h.scaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: awssdk.String("other"), DesiredCapacity: awssdk.Int32(1)})
 			return err

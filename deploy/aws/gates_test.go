@@ -12,6 +12,7 @@ import (
 	"github.com/upgradegate/upgradegate/integration/aws/awssim"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // tale is what people are told of all that gates do: a line for each answer that is no plain yes.
@@ -67,7 +68,10 @@ func everything() []part {
 	}
 	return append(
 		reading(),
-		launch(gates.LaunchSettings{StatusChecks: true, EachZone: true, Cluster: "main", SSM: true, Console: marker}),
+		launch(gates.LaunchSettings{
+			StatusChecks: true, EachZone: true, Cluster: "main", SSM: true, Console: marker,
+			Probe: []probe.Path{{URL: "http://www.example.org/", ViaVarnish: true}},
+		}),
 		launch(gates.LaunchSettings{StatusChecks: true, Method: gates.MethodScaleOut, Cluster: "main", SSM: true, Console: marker}),
 		failing,
 		func(t *testing.T, w *world, client *aws.Client, l *tale) {

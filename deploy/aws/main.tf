@@ -37,6 +37,7 @@ module "policies" {
   keys           = var.keys
   parameters     = var.parameters
   launch         = var.launch
+  probe          = var.probe
   scale_out      = var.scale_out
   clusters       = var.clusters
   templates      = var.templates

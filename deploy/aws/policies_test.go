@@ -31,6 +31,7 @@ func largest() wishes {
 	w.Trusted = append(w.Trusted, "arn:aws:iam::333333333333:role/upgradegate-standby")
 	w.Keys = []string{"arn:aws:kms:eu-west-2:111111111111:key/mrk-1", "arn:aws:kms:eu-west-2:222222222222:key/mrk-1"}
 	w.Parameters = []string{"aws/service/ecs/*", "/golden/ami"}
+	w.Probe = true
 	w.Launch, w.ScaleOut = true, []string{"ecs-cluster", "ecs-spare"}
 	w.Clusters, w.Templates = []string{"main", "spare"}, []string{"lt-0a1b", "lt-0c2d"}
 	w.InstanceRoles = []string{"arn:aws:iam::111111111111:role/ecs-instance"}
@@ -41,7 +42,7 @@ func largest() wishes {
 // TestFiles holds each file against the form that IAM takes and the order in which people find things.
 func TestFiles(t *testing.T) {
 	files, err := filepath.Glob("policies/*.json")
-	if err != nil || len(files) != 7 {
+	if err != nil || len(files) != 8 {
 		t.Fatalf("got %d files: %v", len(files), err)
 	}
 	action := regexp.MustCompile(`^[a-z0-9]+:[A-Z][A-Za-z]+\*?$`)

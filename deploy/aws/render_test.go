@@ -19,6 +19,7 @@ type wishes struct {
 	Keys          []string `json:"keys,omitempty"`
 	Parameters    []string `json:"parameters,omitempty"`
 	Launch        bool     `json:"launch,omitempty"`
+	Probe         bool     `json:"probe,omitempty"`
 	ScaleOut      []string `json:"scale_out,omitempty"`
 	Clusters      []string `json:"clusters,omitempty"`
 	Templates     []string `json:"templates,omitempty"`
@@ -40,6 +41,9 @@ func (w wishes) names() []string {
 	}
 	if w.Launch {
 		names = append(names, "launch")
+	}
+	if w.Launch && w.Probe {
+		names = append(names, "probe")
 	}
 	if len(w.ScaleOut) > 0 {
 		names = append(names, "scale-out")

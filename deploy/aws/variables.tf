@@ -37,6 +37,12 @@ variable "launch" {
   default     = false
 }
 
+variable "probe" {
+  description = "Whether test instances probe the site: gates of kind instance-launch with probe. It lets the gates run shell scripts on instances that are tagged gate:probe, and on no other."
+  type        = bool
+  default     = false
+}
+
 variable "scale_out" {
   description = "Names of the Auto Scaling groups that may be asked for one instance more: method scale-out, for staging."
   type        = list(string)

@@ -97,6 +97,7 @@ func (w *world) staging() wishes {
 	s := smallest()
 	s.Trusted = []string{serviceARN}
 	s.Keys, s.Parameters = []string{w.key}, []string{"/golden/ami"}
+	s.Probe = true
 	s.Launch, s.ScaleOut = true, []string{groupName}
 	s.Clusters, s.Templates = []string{"main"}, []string{w.tmpl}
 	s.InstanceRoles = []string{"arn:aws:iam::" + account + ":role/ecs-instance"}
@@ -109,6 +110,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{clock: &hurried{now: time.Date(2025, 6, 13, 15, 0, 0, 0, time.UTC), after: map[chan struct{}]time.Time{}}}
 	var err error
 	w.sim, err = awssim.New(awssim.Config{
+		Shell: func(string, string) (string, string, int) {
+			return "curl\n0 yes 200 10.20.0.5 80 0.001 0.002 0.000 0.010 0.012\n\n--\nHTTP/1.1 200 OK\r\nX-Varnish: 7\r\n", "", 0
+		},
 		Clock: w.clock, Account: account, Region: region, Roles: []awssim.Role{{ARN: roleARN, ExternalID: upgrade.Secret(smallest().ExternalID)}},
 		Keys: []awssim.AccessKey{
 			{ID: awssim.DefaultKeyID, Secret: awssim.DefaultSecret, ARN: "arn:aws:iam::" + account + ":user/terraform"},
