@@ -24,6 +24,7 @@ func climbFields(path shape[rawPath]) []field[rawGate] {
 		defaulted("tries", "How often a path is tried before a broken layer counts.", number[int](1, 10), defaultTries, func(g *rawGate) *int { return &g.varnish.tries }),
 		fromField("Places from which each path is probed: here, and names of vantages; default: here.", func(g *rawGate) *[]probe.Vantage { return &g.varnish.from }),
 		optional("closed", "Ports that must not take connections.", list(closedShape(), 1), func(g *rawGate) *[]rawClosed { return &g.varnish.closed }),
+		againField(),
 	}
 }
 

@@ -41,12 +41,12 @@ func Kinds() []Kind {
 			Settle: 5 * time.Minute, GoodFor: 24 * time.Hour, Deadline: 20 * time.Minute,
 		},
 		{
-			Name: KindVarnish, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
-			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
+			Name: KindVarnish, Stages: []upgrade.Stage{upgrade.StageAfter, upgrade.StageStanding}, TouchesLive: true,
+			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute, Every: time.Minute,
 		},
 		{
-			Name: KindHTTP, Stages: []upgrade.Stage{upgrade.StageAfter}, TouchesLive: true,
-			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute,
+			Name: KindHTTP, Stages: []upgrade.Stage{upgrade.StageAfter, upgrade.StageStanding}, TouchesLive: true,
+			Settle: 10 * time.Second, GoodFor: 24 * time.Hour, Deadline: 2 * time.Minute, Every: time.Minute,
 		},
 		// An outage may come when the apply has ended: routes and health checks follow behind.
 		{Name: KindOutage, Stages: []upgrade.Stage{upgrade.StageDuring}, Settle: 10 * time.Second, Deadline: 10 * time.Minute},

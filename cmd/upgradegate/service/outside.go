@@ -115,7 +115,7 @@ func (out *outside) bind(o Options) error {
 	return nil
 }
 
-// digest tells the settings of a gate from others. Secrets are not in it.
+// digest tells the settings of a gate from others. It is a hash: no secret can be read from it.
 func digest(settings gates.Settings) (string, error) {
 	text, err := json.Marshal(settings)
 	if err != nil {
