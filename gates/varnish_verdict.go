@@ -1,6 +1,7 @@
 package gates
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -160,7 +161,7 @@ func couldNotTell(looks []look) error {
 	}
 	for _, one := range looks {
 		if one.err != nil {
-			return fmt.Errorf("probe %s from %s: %w", one.path.URL, placeName(one.from), one.err)
+			return blindFrom(one)
 		}
 		for _, ladder := range one.ladders {
 			if err := unasked(ladder, proven[one.from]); err != nil {
@@ -169,6 +170,17 @@ func couldNotTell(looks []look) error {
 		}
 	}
 	return nil
+}
+
+// blindFrom says from where nobody could look, which the error itself need not know.
+func blindFrom(one look) error {
+	if e, ok := errors.AsType[*upgrade.Error](one.err); ok {
+		return &upgrade.Error{
+			Code: e.Code, Hint: upgrade.HintOf(one.err), Cause: one.err,
+			Msg: fmt.Sprintf("%s could not be probed from %s: %s", one.path.URL, placeName(one.from), upgrade.Public(one.err)),
+		}
+	}
+	return fmt.Errorf("probe %s from %s: %w", one.path.URL, placeName(one.from), one.err)
 }
 
 // asked reports whether a ladder proves the backend, or needs not.
