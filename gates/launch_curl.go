@@ -202,7 +202,8 @@ func (c curled) broken(path probe.Path) (probe.Layer, probe.Class, string, error
 		if strings.Contains(c.trouble, "refused") {
 			return probe.LayerTCP, probe.ClassTCPRefused, fmt.Sprintf("TCP to %s is refused there: nothing listens, or a firewall rejects", where), nil
 		}
-		return probe.LayerTCP, probe.ClassHostUnreachable, fmt.Sprintf("%s cannot be reached from there: %s", where, c.trouble), nil
+		// Newer ones do not say which.
+		return probe.LayerTCP, probe.ClassHostUnreachable, fmt.Sprintf("%s takes no connection there: it is refused, or there is no route", where), nil
 	case 28:
 		switch {
 		case c.dns == 0 && c.tcp == 0:

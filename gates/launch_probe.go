@@ -89,7 +89,7 @@ func (w *watch) judgeProbes(instance cloud.Instance, answers []cloud.Command) (w
 	for i, command := range answers {
 		ladders, by, err := readProbe(w.Probe[i], command, w.clock.Now())
 		if err != nil {
-			return "", err
+			return w.unclear(err)
 		}
 		w.fact("Probed by", "%s on %s", by, instance.ID)
 		all = append(all, look{path: w.Probe[i], from: TestInstance, ladders: ladders, tries: w.probing.tries})
@@ -113,6 +113,15 @@ func (w *watch) judgeProbes(instance cloud.Instance, answers []cloud.Command) (w
 	return "", Advise(FailBrief(brief("%s's new instances cannot reach the site", w.env),
 		"the test instance %s cannot reach the site as it should: %s", instance.ID, strings.Join(slices.Compact(broken), "; ")),
 		"look at its security groups, subnet, routes and DNS: they come from the launch template and the group")
+}
+
+// unclear tries again while there are tries; then nobody can tell.
+func (w *watch) unclear(err error) (wait string, _ error) {
+	if upgrade.Transient(err) && w.probing.tries < probeTries {
+		w.rec.Logf("try %d of %d: %v", w.probing.tries, probeTries, err)
+		return "the probe on it says something", nil
+	}
+	return "", &upgrade.Error{Code: upgrade.CodeConflict, Msg: upgrade.Public(err), Hint: upgrade.HintOf(err), Cause: err}
 }
 
 // oneShot is what `upgradegate probe --order` reads.
