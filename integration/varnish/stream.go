@@ -179,7 +179,11 @@ func (s *stream) lookUp(ctx context.Context, due time.Duration) {
 			sample.Class = found.rung.Class
 		default:
 			sample.OK, sample.Class, sample.Layer = true, probe.ClassOK, ""
-			s.aim(ctx, found.addrs, sample.Start)
+			expected := slices.DeleteFunc(slices.Clone(found.addrs), func(addr netip.AddrPort) bool { return !s.t.expects(addr.Addr()) })
+			if len(expected) < len(found.addrs) {
+				sample.OK, sample.Class, sample.Layer = false, probe.ClassDNSUnexpected, probe.LayerDNS
+			}
+			s.aim(ctx, expected, sample.Start)
 		}
 		s.tell(sample)
 	})

@@ -146,3 +146,22 @@ func TestStreamBare(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamUnexpected: an address that DNS should not give is said, and not dialled.
+func TestStreamUnexpected(t *testing.T) {
+	b := newBreakable(t)
+	strange := netip.MustParseAddr("127.0.0.2")
+	resolver := &turning{answers: [][]netip.Addr{{strange, b.addr.Addr()}}}
+	p := New(Config{Limits: quick(), Resolver: resolver, Guard: Guard{Allow: allow(t, "127.0.0.0/30:"+portString(b.addr))}})
+	path := probe.Path{URL: "http://site.test:" + portString(b.addr) + "/", Addresses: []netip.Prefix{netip.PrefixFrom(b.addr.Addr(), 32)}}
+	seen := map[probe.Class]int{}
+	for _, s := range streamed(t, p, path, 50*time.Millisecond, 300*time.Millisecond, nil) {
+		if s.Address.Addr() == strange {
+			t.Errorf("got %+v", s)
+		}
+		seen[s.Class]++
+	}
+	if seen[probe.ClassDNSUnexpected] != 1 || seen[probe.ClassOK] < 4 {
+		t.Errorf("got %v", seen)
+	}
+}

@@ -24,7 +24,8 @@ type Watched struct {
 }
 
 // Outage is a time without good answers. How long it really was is known only as well as the probes are
-// dense: certainly Certain, most likely Best, never more than Most.
+// dense: certainly Certain, most likely Best, never more than Most, which is longer than from From to To by what
+// the last good answer before took: the site may have gone down as soon as that was asked for.
 type Outage struct {
 	From, To            time.Duration // last good completion before, first after; the end of the watch if Open
 	Certain, Best, Most time.Duration
@@ -63,22 +64,22 @@ func (t *Tally) Watched(end time.Duration) Watched {
 	lags := united(t.lags)
 	// The beginning counts as if a probe had been sent and answered before the first: an outage from before
 	// is one in the watch too, and a site that is always slow has none.
-	last := t.first
+	last, asked := t.first, t.first
 	if t.good > 0 {
 		last += t.least
 	}
 	for _, run := range t.runs {
-		t.gap(&w, stretch{last, run.from}, lags, false)
-		last = run.to
+		t.gap(&w, stretch{last, run.from}, last-asked, lags, false)
+		last, asked = run.to, run.asked
 	}
-	t.gap(&w, stretch{last, w.To}, lags, !dropped)
+	t.gap(&w, stretch{last, w.To}, last-asked, lags, !dropped)
 	return w
 }
 
-// gap decides what a time between two good completions was.
-func (t *Tally) gap(w *Watched, gap stretch, lags []stretch, atEnd bool) {
+// gap decides what a time between two good completions was, the first of which took so long.
+func (t *Tally) gap(w *Watched, gap stretch, took time.Duration, lags []stretch, atEnd bool) {
 	length := gap.to - gap.from
-	o := Outage{From: gap.from, To: gap.to, Open: atEnd, Most: length, Blind: overlap(gap, lags)}
+	o := Outage{From: gap.from, To: gap.to, Open: atEnd, Most: length + took, Blind: overlap(gap, lags)}
 	var inside []attempt
 	for _, a := range t.tries {
 		if a.start >= gap.from && (a.start < gap.to || atEnd) {

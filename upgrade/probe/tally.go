@@ -33,7 +33,7 @@ type Tally struct {
 	good        int
 	failed      int
 	unsent      int           // said nothing about the site
-	runs        []stretch     // in which good completions follow each other closely; ascending, none touch
+	runs        []run         // in which good completions follow each other closely; ascending, none touch
 	tries       []attempt     // failed or late ones outside of runs, as far as known
 	prune       int           // length of tries from which it is worth looking again
 	lags        []stretch     // in which the prober was late or sent nothing
@@ -46,6 +46,13 @@ type Tally struct {
 
 // stretch is a piece of time.
 type stretch struct{ from, to time.Duration }
+
+// run is a stretch of good completions. The site was up at some time between when the last of them was asked for
+// and when it came.
+type run struct {
+	from, to time.Duration
+	asked    time.Duration // when what completed at to was
+}
 
 // attempt is a probe that failed or was late.
 type attempt struct {
@@ -78,7 +85,7 @@ func (t *Tally) Add(s Sample) {
 		took := s.End - s.Start
 		t.took[bucket(took)]++
 		t.least, t.longest = min(t.least, took), max(t.longest, took)
-		t.completed(s.End)
+		t.completed(s.Start, s.End)
 		if took > t.every && !t.inRun(s.Start) {
 			t.tries = append(t.tries, attempt{start: s.Start, class: ClassLate})
 		}
@@ -103,24 +110,27 @@ func (t *Tally) Add(s Sample) {
 }
 
 // completed adds a good completion to the run that it belongs to, and joins runs that it connects.
-func (t *Tally) completed(at time.Duration) {
+func (t *Tally) completed(asked, at time.Duration) {
 	limit := gapPeriods * t.every
-	i, _ := slices.BinarySearchFunc(t.runs, at-limit, func(r stretch, from time.Duration) int { return cmp.Compare(r.to, from) })
+	i, _ := slices.BinarySearchFunc(t.runs, at-limit, func(r run, from time.Duration) int { return cmp.Compare(r.to, from) })
 	if i == len(t.runs) || t.runs[i].from > at+limit {
-		t.runs = slices.Insert(t.runs, i, stretch{at, at})
+		t.runs = slices.Insert(t.runs, i, run{at, at, asked})
 		return
 	}
-	run := &t.runs[i]
-	run.from, run.to = min(run.from, at), max(run.to, at)
-	if next := i + 1; next < len(t.runs) && t.runs[next].from-run.to <= limit {
-		run.to = t.runs[next].to
+	r := &t.runs[i]
+	r.from = min(r.from, at)
+	if at >= r.to {
+		r.to, r.asked = at, asked
+	}
+	if next := i + 1; next < len(t.runs) && t.runs[next].from-r.to <= limit {
+		r.to, r.asked = t.runs[next].to, t.runs[next].asked
 		t.runs = slices.Delete(t.runs, next, next+1)
 	}
 }
 
 // inRun reports whether a moment lies inside a run, where no gap will ever be.
 func (t *Tally) inRun(at time.Duration) bool {
-	i, _ := slices.BinarySearchFunc(t.runs, at, func(r stretch, at time.Duration) int { return cmp.Compare(r.to, at) })
+	i, _ := slices.BinarySearchFunc(t.runs, at, func(r run, at time.Duration) int { return cmp.Compare(r.to, at) })
 	return i < len(t.runs) && t.runs[i].from <= at
 }
 
