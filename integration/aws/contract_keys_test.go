@@ -154,6 +154,12 @@ func testUnknownOfNode(t *testing.T, s subject) {
 	if online, err := s.client.Ping(ctx, none); err != nil || online {
 		t.Errorf("ping: %t, %v", online, err)
 	}
+	if _, err := s.client.RunScript(ctx, none, "true", time.Minute); code(err) != upgrade.CodeUnavailable {
+		t.Errorf("a script on an instance that does not answer: %v, want code %s", err, upgrade.CodeUnavailable)
+	}
+	if command, err := s.client.Command(ctx, "00000000-0000-4000-a000-000000000000", none); err != nil || command.Ended() || command.Code != -1 {
+		t.Errorf("a command that nobody gave: %+v, %v", command, err)
+	}
 	if _, err := s.client.Console(ctx, none); code(err) != upgrade.CodeNotFound {
 		t.Errorf("console: %v, want code %s", err, upgrade.CodeNotFound)
 	}

@@ -252,6 +252,8 @@ func TestDeniedOfNode(t *testing.T) {
 		"ecs:DescribeContainerInstances":    read,
 		"ecs:UpdateContainerInstancesState": func(ctx context.Context) error { return c.Drain(ctx, "moodle", containers[0].ARN) },
 		"ssm:DescribeInstanceInformation":   func(ctx context.Context) error { _, err := c.Ping(ctx, id); return err },
+		"ssm:SendCommand":                   func(ctx context.Context) error { _, err := c.RunScript(ctx, id, "true", time.Minute); return err },
+		"ssm:GetCommandInvocation":          func(ctx context.Context) error { _, err := c.Command(ctx, "any", id); return err },
 		"cloudtrail:LookupEvents":           func(ctx context.Context) error { _, err := c.KeyEvents(ctx, w.clock.Now()); return err },
 	} {
 		w.sim.Deny(gateRole, deny)
