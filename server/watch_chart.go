@@ -85,14 +85,14 @@ const (
 	lowest       = 5   // px, of the fastest
 	slowestDrawn = 5 * time.Second
 	// A shorter watch has tenths on its axis.
-	leastForSeconds = 30 * time.Second
+	tenthsBelow = 30 * time.Second
 )
 
 // strips draws the whole watch.
 func (s watched) strips() chartView {
 	a := axis{0, s.watch.Long}
 	v := chartView{Label: s.finding(), Heads: s.heads(a), Ticks: s.ticks(a, s.second)}
-	if a.long() < leastForSeconds {
+	if a.long() < tenthsBelow {
 		v.Ticks = s.ticks(a, s.tenth)
 	}
 	v.Lanes, v.Crowds = s.lanes(a)

@@ -31,7 +31,7 @@ func staged(long time.Duration, strips ...strip) *upgrade.Watch {
 		b := &s.Buckets
 		b.N, b.Good, b.P50, b.P99, b.Max, b.Lag = make([]int, n), make([]int, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 		for due := time.Duration(0); due < long; due += one.every {
-			took, bad, near := int64(2000+int64(due/time.Millisecond)*7919%9000), false, false
+			took, bad, near := 2000+int64(due/time.Millisecond)*7919%9000, false, false
 			for _, o := range one.out {
 				bad = bad || due >= o[0] && due < o[1]
 				near = near || due >= o[0]-5*time.Second && due < o[1]+5*time.Second
