@@ -68,6 +68,10 @@ func newStrip(every time.Duration) *strip {
 // add adds one sample, in any order, though not by more than inFlight late.
 func (s *strip) add(one probe.Sample) {
 	s.tally.Add(one)
+	if one.Class == probe.ClassStalled {
+		s.stalled(one)
+		return
+	}
 	s.to = max(s.to, one.Sched)
 	if s.from < 0 || one.Sched < s.from {
 		s.from = one.Sched
@@ -90,6 +94,18 @@ func (s *strip) add(one probe.Sample) {
 	s.recent = append(s.recent, kept)
 	if len(s.recent) > 64 && s.recent[len(s.recent)/2].at < one.Sched-aroundOutage-inFlight {
 		s.recent = slices.Delete(s.recent, 0, len(s.recent)/2)
+	}
+}
+
+// stalled notes that the prober did not get round to anything. It is no probe.
+func (s *strip) stalled(one probe.Sample) {
+	lag := one.Start - one.Sched
+	switch at := max(0, int(one.Sched/s.width)); {
+	case at < len(s.full):
+		s.full[at].lag = max(s.full[at].lag, inMicros(lag))
+	case at < len(s.full)+len(s.open):
+		b := &s.open[at-len(s.full)]
+		b.lag = max(b.lag, lag)
 	}
 }
 

@@ -192,12 +192,18 @@ func (w *outageWatch) add(f *feed, s probe.Sample) {
 		every = probe.LookupEvery
 	}
 	one := f.strips[s.Address]
+	if one == nil && s.Class == probe.ClassStalled {
+		return
+	}
 	if one == nil {
 		one = newStrip(every)
 		f.strips[s.Address] = one
 	}
 	s.Sched, s.Start, s.End = s.Sched+f.shift, s.Start+f.shift, s.End+f.shift
 	one.add(s)
+	if s.Class == probe.ClassStalled {
+		return
+	}
 	f.last = max(f.last, s.Sched)
 	switch {
 	case f.control != "":

@@ -186,7 +186,7 @@ func inWords(class probe.Class, status int) string {
 		return "Varnish waited for the backend in vain"
 	case probe.ClassDNSMissing, probe.ClassDNSUnexpected, probe.ClassDNSServfail, probe.ClassDNSTimeout, probe.ClassDNSRefused:
 		return "DNS had no address for the site"
-	case probe.ClassOK, probe.ClassGuarded, probe.ClassProber, probe.ClassUnsent:
+	case probe.ClassOK, probe.ClassGuarded, probe.ClassProber, probe.ClassUnsent, probe.ClassStalled:
 	}
 	return strings.ReplaceAll(string(class), "_", " ")
 }

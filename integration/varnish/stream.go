@@ -57,6 +57,9 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 		s.group.Wait()
 		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, probe.LookupEvery, s.lookUp) })
 	}
+	if of.Every <= beatFor {
+		s.group.Go(func() { s.beat(ctx, max(of.Every/4, leastBeat)) })
+	}
 	s.tick(ctx, s.elapsed(), of.Every, s.launch)
 	s.group.Wait()
 	return nil
@@ -138,6 +141,38 @@ func (s *stream) tick(ctx context.Context, first, every time.Duration, do func(c
 			return
 		}
 		do(ctx, due)
+	}
+}
+
+// A prober that waits for a processor has late answers that no site is to blame for, although each of its probes
+// was begun on time: a handshake waits several times. So a stream of many probes looks how late its own timer is.
+const (
+	beatFor   = 100 * time.Millisecond // streams of fewer probes see no stall that is so short
+	leastBeat = 5 * time.Millisecond
+)
+
+// beat tells when this process did not get round to anything for as long as a beat.
+func (s *stream) beat(ctx context.Context, every time.Duration) {
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for {
+		due := s.elapsed() + every
+		timer.Reset(every)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		now := s.elapsed()
+		if now-due <= every {
+			continue
+		}
+		s.mu.Lock()
+		addrs := s.addrs
+		s.mu.Unlock()
+		for _, addr := range addrs {
+			s.tell(probe.Sample{Sched: due, Start: now, End: now, Address: addr, Class: probe.ClassStalled})
+		}
 	}
 }
 

@@ -86,10 +86,12 @@ func (t *Tally) gap(w *Watched, gap stretch, took time.Duration, lags []stretch,
 			inside = append(inside, a)
 		}
 	}
+	o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every-o.Blind)
+	o.describe(inside)
+	// Where nothing failed and came late while the prober did not keep up, it may have been the prober's alone.
+	perhaps := o.Failed == 0 && o.Certain == 0 && o.Blind > 0
 	switch {
-	case len(inside) >= badAttempts && (length > gapPeriods*t.every || atEnd):
-		o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every-o.Blind)
-		o.describe(inside)
+	case len(inside) >= badAttempts && !perhaps && (length > gapPeriods*t.every || atEnd):
 		w.Outages = append(w.Outages, o)
 		w.Stray -= o.Failed
 	case length > gapPeriods*t.every && o.Blind > 0:

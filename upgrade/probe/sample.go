@@ -13,6 +13,8 @@ const (
 	ClassLate   Class = "late"             // good, but only after the others had stopped coming: a stall
 	ClassProber Class = "prober_trouble"   // this machine could not probe, which says nothing about the site
 	ClassUnsent Class = "prober_saturated" // not sent, because the prober could not keep up
+	// ClassStalled is no probe: from Sched to Start the prober did not get round to anything, whatever it had begun.
+	ClassStalled Class = "prober_stalled"
 )
 
 // Sample is one probe of a stream that goes on at a fixed rate whatever comes back. Its times are
@@ -32,7 +34,7 @@ type Sample struct {
 // Blind reports whether the sample says nothing about the site, for a reason of the prober's own.
 func (s Sample) Blind() bool {
 	switch s.Class { //nolint:exhaustive // the others are the site's
-	case ClassProber, ClassUnsent, ClassGuarded:
+	case ClassProber, ClassUnsent, ClassGuarded, ClassStalled:
 		return true
 	}
 	return false

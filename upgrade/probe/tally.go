@@ -70,6 +70,10 @@ func NewTally(every time.Duration) *Tally {
 
 // Add adds one sample.
 func (t *Tally) Add(s Sample) {
+	if s.Class == ClassStalled {
+		t.lag(stretch{s.Sched, s.Start})
+		return
+	}
 	t.first, t.last = min(t.first, s.Sched), max(t.last, s.Sched)
 	if s.Start-s.Sched > t.every/2 {
 		t.lag(stretch{s.Sched, s.Start})

@@ -4,6 +4,9 @@ import (
 	"context"
 	"math"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,7 +146,8 @@ func isBlind(w probe.Watched, from, to time.Duration) bool {
 	return false
 }
 
-// TestStagedQuiet: where nothing is broken nothing is found, but for times in which the prober was blind.
+// TestStagedQuiet: where nothing is broken nothing is found, but for times in which the prober was blind, or in
+// which everything on this machine waited for a processor, the site as well.
 func TestStagedQuiet(t *testing.T) {
 	long := 20 * time.Second
 	if soaking() {
@@ -154,11 +158,60 @@ func TestStagedQuiet(t *testing.T) {
 	if l.TLS {
 		scheme = "https"
 	}
+	p := &pressure{began: time.Now(), stop: make(chan struct{})}
+	p.group.Go(p.measure)
 	o := observe(t, l, probe.Stream{Path: given(l.Path(scheme, "/")), Every: stagedEvery}, func() { time.Sleep(long) })
-	t.Logf("%d probes, %d failed, blind %d times, 99 %% within %s", o.watch.Sent, o.watch.Failed, len(o.watch.Blind), o.watch.P99)
+	close(p.stop)
+	p.group.Wait()
+	starved := 0
 	for _, out := range o.watch.Outages {
-		if out.Certain > 0 {
-			t.Errorf("found %+v", out)
+		if share := p.share(out.From, out.To); share > 0.25 {
+			starved++
+			continue
+		}
+		t.Errorf("found %+v", out)
+	}
+	t.Logf("%d probes, %d failed, 99 %% within %s, blind %d times, starved %d times; something waited for a processor for %.0f %% of the time",
+		o.watch.Sent, o.watch.Failed, o.watch.P99, len(o.watch.Blind), starved, 100*p.share(0, long))
+}
+
+// pressure measures for how long something on this machine waited for a processor, where the kernel tells.
+type pressure struct {
+	began time.Time
+	stop  chan struct{}
+	group sync.WaitGroup
+	at    []time.Duration
+	total []time.Duration
+}
+
+func (p *pressure) measure() {
+	for {
+		text, err := os.ReadFile("/proc/pressure/cpu") // some avg10=0.00 avg60=0.00 avg300=0.00 total=microseconds
+		if err != nil {
+			return
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		_, digits, _ := strings.Cut(line, "total=")
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return
+		}
+		p.at, p.total = append(p.at, time.Since(p.began)), append(p.total, time.Duration(n)*time.Microsecond)
+		select {
+		case <-time.After(stagedEvery):
+		case <-p.stop:
+			return
 		}
 	}
+}
+
+// share returns the part of a time in which something waited.
+func (p *pressure) share(from, to time.Duration) float64 {
+	i, _ := slices.BinarySearch(p.at, from)
+	k, _ := slices.BinarySearch(p.at, to)
+	i, k = max(0, i-1), min(k, len(p.at)-1)
+	if k <= i {
+		return 0
+	}
+	return float64(p.total[k]-p.total[i]) / float64(p.at[k]-p.at[i])
 }
