@@ -78,13 +78,14 @@ func (m meanwhile) String() string {
 
 // count says how many steps overlap, as far as that is known.
 func (m meanwhile) count() string {
-	switch n := len(m.steps); {
-	case m.surely == n:
+	n := len(m.steps)
+	switch m.surely {
+	case n:
 		return fmt.Sprintf("%d steps", n)
-	case m.surely == 0:
+	case 0:
 		return fmt.Sprintf("up to %d steps", n)
 	}
-	return fmt.Sprintf("%d to %d steps", m.surely, len(m.steps))
+	return fmt.Sprintf("%d to %d steps", m.surely, n)
 }
 
 // cell is String for a table.

@@ -57,7 +57,7 @@ func TestWhileOutTruth(t *testing.T) {
 	at := func(n int) time.Time { return begun.Add(time.Duration(n) * 100 * time.Millisecond) }
 	const from, to = 5, 15
 	for certain := 1; certain <= to-from; certain++ {
-		for start := 0; start < 20; start++ {
+		for start := range 20 {
 			for end := start; end < 20; end++ {
 				got := whileOut(at(from), at(to), time.Duration(certain)*100*time.Millisecond, []upgrade.Mark{{From: at(start), To: at(end)}})
 				all, some := true, false
