@@ -107,7 +107,10 @@ func (c climbing) check(ctx context.Context, _ Input, rec *Recorder) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	after := c.inspect(ctx, rec)
+	var after *probe.Inside
+	if before != nil { // what did not answer a moment ago is not waited for again
+		after = c.inspect(ctx, rec)
+	}
 	cause := sharpen(looks, before, after)
 	recordLadders(rec, looks, len(c.vantages) > 1)
 	recordDoors(rec, looks, len(c.vantages) > 1)

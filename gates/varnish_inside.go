@@ -59,19 +59,15 @@ func sharpen(looks []look, before, after *probe.Inside) string {
 		return ""
 	}
 	if forced := forcedOf(after); len(forced) > 0 && len(usable(after)) == 0 {
-		cause := fmt.Sprintf("%s set sick by hand (varnishadm backend.set_health): \"backend.set_health %s auto\" puts %s back",
-			are(forced), forced[0], map[bool]string{true: "it", false: "each"}[len(forced) == 1])
+		cause := are(forced) + " set sick by hand (varnishadm backend.set_health)"
 		force(looks, cause)
 		return cause
 	}
-	var parts []string
-	for _, name := range names(after.Backends, func(probe.Backend) bool { return true }) {
-		parts = append(parts, accused(before, after, name)...)
-	}
+	counted := accusations(before, after)
 	sick := names(after.Backends, probe.Backend.Sick)
 	switch {
-	case len(parts) > 0:
-		return "Varnish counts: " + strings.Join(parts, ", ")
+	case counted != "":
+		return "Varnish counts: " + counted
 	case len(usable(after)) == 0 && len(sick) > 0:
 		return fmt.Sprintf("no back end is healthy, says Varnish, so it asks none: %s sick", are(sick))
 	case risen(before, after, "MAIN.fetch_failed") > 0:
@@ -82,25 +78,44 @@ func sharpen(looks []look, before, after *probe.Inside) string {
 	return ""
 }
 
-// accused says what the counters of a back end tell of it. Varnish holds a back end down for a moment after
-// a failed connection, without trying it again; then what it had counted before is all there is.
+// accused says what the counters of a back end tell of it, nothing if they are silent. Varnish holds a back
+// end down for a moment after a failed connection, without trying it again; then what it had counted before
+// is all there is.
 func accused(before, after *probe.Inside, name string) []string {
-	var parts []string
+	var said []string
 	for _, pair := range counterMeanings() {
-		if n := risen(before, after, name+"."+pair[0]); n > 0 {
-			parts = append(parts, fmt.Sprintf("%s: %s (%s +%d)", name, pair[1], pair[0], n))
+		if risen(before, after, name+"."+pair[0]) > 0 {
+			said = append(said, pair[1]+" ("+pair[0]+")")
 		}
 	}
-	held := risen(before, after, name+".helddown")
-	if len(parts) > 0 || held == 0 {
-		return parts
+	if len(said) > 0 || risen(before, after, name+".helddown") == 0 {
+		return said
 	}
+	const held = "not tried again so soon (helddown)"
 	for _, pair := range counterMeanings() {
-		if n := after.Counters[name+"."+pair[0]]; n > 0 {
-			return []string{fmt.Sprintf("%s: not tried, for an earlier try had failed: %s (helddown +%d, %s %d in all)", name, pair[1], held, pair[0], n)}
+		if after.Counters[name+"."+pair[0]] > 0 {
+			return []string{pair[1] + " (" + pair[0] + "), " + held}
 		}
 	}
-	return []string{fmt.Sprintf("%s: not tried, for an earlier try had failed (helddown +%d)", name, held)}
+	return []string{held}
+}
+
+// accusations says what the counters tell of all back ends, those together of which they say the same.
+func accusations(before, after *probe.Inside) string {
+	var said []string
+	of := map[string][]string{}
+	for _, name := range names(after.Backends, func(probe.Backend) bool { return true }) {
+		for _, text := range accused(before, after, name) {
+			if of[text] == nil {
+				said = append(said, text)
+			}
+			of[text] = append(of[text], name)
+		}
+	}
+	for i, text := range said {
+		said[i] = strings.Join(of[text], " and ") + ": " + text
+	}
+	return strings.Join(said, "; ")
 }
 
 // force gives the rungs that failed for want of a back end the class of a hand's work.
@@ -116,6 +131,18 @@ func force(looks []look, cause string) {
 			looks[i].ladders[j].Rungs = rungs
 		}
 	}
+}
+
+// forcedHint says how to put back what a hand took out, "" where nothing is broken by that.
+func forcedHint(looks []look) string {
+	for _, one := range looks {
+		for _, ladder := range one.ladders {
+			if rung, bad := ladder.Broken(); bad && rung.Class == probe.ClassForcedSick {
+				return "put the back ends back: varnishadm backend.set_health '*' auto"
+			}
+		}
+	}
+	return ""
 }
 
 // backendBroken reports whether anything is broken behind Varnish.
@@ -170,9 +197,9 @@ func recordInside(rec *Recorder, before, after *probe.Inside) {
 	rec.Fact("Active VCL", "%s, of %d loaded", active, len(after.VCLs))
 	var rows [][]string
 	for _, one := range after.Backends {
-		rows = append(rows, []string{one.Name, one.Type, adminWord(one.Admin), one.Health, probesOf(one), sinceOf(one.Since)})
+		rows = append(rows, []string{one.Name, one.Type, adminWord(one.Admin), healthOf(one), probesOf(one), sinceOf(one.Since)})
 	}
-	rec.Table("Back ends, says Varnish", []string{"Back end", "Type", "Set by hand", "Health", "Good probes", "Since"}, rows)
+	rec.Table("Back ends, says Varnish", []string{"Back end", "Type", "Set by hand", "In use", "Good probes", "Since"}, rows)
 	if forced := forcedOf(after); len(forced) > 0 {
 		rec.Warnf("%s set sick by hand (varnishadm backend.set_health)", are(forced))
 	}
@@ -203,6 +230,13 @@ func adminWord(admin string) string {
 		return "no"
 	}
 	return admin
+}
+
+func healthOf(b probe.Backend) string {
+	if b.Sick() {
+		return "no"
+	}
+	return "yes"
 }
 
 func probesOf(b probe.Backend) string {

@@ -229,7 +229,7 @@ func TestClosed(t *testing.T) {
 	if a, b := doors(here), doors(inside); !slices.Equal(a, []int{2, 0, 2}) || !slices.Equal(b, []int{1, 0, 0}) {
 		t.Errorf("doors asked for: here %v, inside %v", a, b)
 	}
-	if want := "TCP 6086 of 192.0.2.1 is open: a security group, network ACL or firewall lets it through, and must be closed from here"; got.Outcome != upgrade.OutcomeFailed || got.Message != want {
+	if want := "TCP 6086 of 192.0.2.1 is open from here and must be closed: a security group, network ACL or firewall lets it through"; got.Outcome != upgrade.OutcomeFailed || got.Message != want {
 		t.Errorf("got %s %q, want %q", got.Outcome, got.Message, want)
 	}
 	if got.Brief != "a port is open that must be closed" {
@@ -307,15 +307,15 @@ func TestVarnishItself(t *testing.T) {
 	}{
 		{
 			"forced", failed, []probe.Inside{insideOf("sick", "sick", zero)}, nil, upgrade.OutcomeFailed,
-			`Varnish runs but asks no backend: web1 and web2 are set sick by hand (varnishadm backend.set_health): "backend.set_health web1 auto" puts each back`, true, "web1 and web2 are set sick by hand",
+			"Varnish runs but asks no backend: web1 and web2 are set sick by hand (varnishadm backend.set_health) (http://site.test/)", true, "web1 and web2 are set sick by hand",
 		},
 		{
 			"refused", failed, []probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 5})}, nil, upgrade.OutcomeFailed,
-			"Varnish counts: web1: nothing listens on its port, or a firewall rejects (fail_econnrefused +3)", true, "",
+			"Varnish counts: web1: nothing listens on its port, or a firewall rejects (fail_econnrefused)", true, "",
 		},
 		{
 			"held_down", failed, []probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 2, "web1.helddown": 4})}, nil, upgrade.OutcomeFailed,
-			"web1: not tried, for an earlier try had failed: nothing listens on its port, or a firewall rejects (helddown +4, fail_econnrefused 2 in all)", true, "",
+			"web1: nothing listens on its port, or a firewall rejects (fail_econnrefused), not tried again so soon (helddown)", true, "",
 		},
 		{
 			"none_healthy", failed, []probe.Inside{insideOf("probe", "sick", zero)}, nil, upgrade.OutcomeFailed,

@@ -180,10 +180,12 @@ func openDoors(looks []look, several bool) []string {
 				if knock.State != probe.RungBroken {
 					continue
 				}
-				text := knock.Detail + ", and must be closed"
+				from := ""
 				if several {
-					text += " from " + placeName(one.from)
+					from = " from " + placeName(one.from)
 				}
+				text := fmt.Sprintf("TCP %d of %s is open%s and must be closed: a security group, network ACL or firewall lets it through",
+					knock.Address.Port(), knock.Address.Addr(), from)
 				if !slices.Contains(list, text) {
 					list = append(list, text)
 				}

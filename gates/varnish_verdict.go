@@ -48,6 +48,9 @@ func (c climbing) verdict(rec *Recorder, looks []look, cause string) error {
 		}
 	}
 	failed := FailBrief(brief, "%s", strings.Join(no, "; "))
+	if forced := forcedHint(looks); forced != "" {
+		means = forced
+	}
 	if means != "" {
 		return Advise(failed, "%s", means)
 	}
@@ -76,7 +79,7 @@ func (c climbing) passed(rec *Recorder) {
 
 // siteFault is a broken rung, as it was seen at some addresses from some places.
 type siteFault struct {
-	url       string
+	urls      []string
 	layer     probe.Layer
 	class     probe.Class
 	status    int
@@ -101,14 +104,17 @@ func faultsOf(looks []look) []*siteFault {
 				continue
 			}
 			same := func(f *siteFault) bool {
-				return f.url == ladder.URL && f.layer == rung.Layer && f.detail == rung.Detail
+				return f.layer == rung.Layer && f.detail == rung.Detail && f.of == len(one.ladders)
 			}
 			i := slices.IndexFunc(list, same)
 			if i < 0 {
 				i = len(list)
-				list = append(list, &siteFault{url: ladder.URL, layer: rung.Layer, class: rung.Class, status: ladder.Status, detail: rung.Detail, of: len(one.ladders)})
+				list = append(list, &siteFault{layer: rung.Layer, class: rung.Class, status: ladder.Status, detail: rung.Detail, of: len(one.ladders)})
 			}
 			f := list[i]
+			if !slices.Contains(f.urls, ladder.URL) {
+				f.urls = append(f.urls, ladder.URL)
+			}
 			if at := ladder.Address.Addr(); ladder.Address.IsValid() && !slices.Contains(f.addresses, at.String()) {
 				f.addresses = append(f.addresses, at.String())
 			}
@@ -122,7 +128,7 @@ func faultsOf(looks []look) []*siteFault {
 
 // sentence says a fault with where it is: at which of several addresses, and from which of several places.
 func (f *siteFault) sentence(several bool) string {
-	where := f.url
+	where := strings.Join(f.urls, " and ")
 	if f.of > 1 {
 		where += fmt.Sprintf(" at %s, %d of %d addresses behind the name", strings.Join(f.addresses, " and "), len(f.addresses), f.of)
 	}
