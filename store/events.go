@@ -11,7 +11,10 @@ import (
 
 // writeJournal appends what the commit has gathered.
 func (c *commit) writeJournal() error {
-	return appendEvents(c.ctx, c.tx, c.journal, func(e *upgrade.Event) { e.At = or(e.At, c.now) })
+	if err := appendEvents(c.ctx, c.tx, c.journal, func(e *upgrade.Event) { e.At = or(e.At, c.now) }); err != nil {
+		return err
+	}
+	return c.auditPhases()
 }
 
 // appendEvents numbers events and appends them, in the order given. stamp sees each before it is

@@ -32,8 +32,16 @@ func (s *Store) Deliver(ctx context.Context, d upgrade.Delivery) (fresh bool, er
 		id: string(d.ID), done: make(chan struct{}),
 		args: []any{string(d.ID), d.Event, millis(d.ReceivedAt), hint, string(upgrade.FatePending), "", "[]", coding, body},
 	}
+	act := upgrade.ActingOf(ctx)
+	if act != nil {
+		kept := *act // the inbox may go on when ctx has ended and nobody waits
+		item.act = &kept
+	}
 	if err := s.inbox.put(ctx, item); err != nil {
 		return false, fmt.Errorf("keep delivery %s: %w", d.ID, err)
+	}
+	if act != nil {
+		*act = *item.act
 	}
 	return item.fresh, nil
 }
@@ -52,6 +60,7 @@ func codeBody(body []byte) (coding, text string) {
 type delivered struct {
 	id    string
 	args  []any
+	act   *upgrade.AuditEntry // told to the audit log with it; nil: nobody's act
 	fresh bool
 	err   error
 	done  chan struct{}
@@ -194,6 +203,11 @@ func insertAll(ctx context.Context, t tx, group []*delivered) (err error) {
 		id := upgrade.JobFor(upgrade.JobIntake, item.id)
 		if _, err := insertJob.ExecContext(ctx, string(id), job, string(upgrade.JobIntake), item.id, int64(0)); err != nil {
 			return fmt.Errorf("insert job %s: %w", id, err)
+		}
+		if item.act != nil && item.act.Seq == 0 {
+			if err := appendAudit(ctx, t, item.act); err != nil {
+				return err
+			}
 		}
 	}
 	return errors.Join(t.set(ctx, "delivery", number), t.set(ctx, "job", job))

@@ -172,3 +172,11 @@ func (s *Store) shut() error {
 	}
 	return nil
 }
+
+// checkFile refuses a path at which there is no file: opening would make an empty database.
+func checkFile(path string) error {
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no database at %s", path), Hint: "give the address that database: has in the configuration", Cause: err}
+	}
+	return nil
+}

@@ -16,6 +16,9 @@ func (s *Store) Ask(ctx context.Context, r upgrade.Request) (upgrade.RequestID, 
 	if r.At.IsZero() {
 		return 0, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "a request needs the time at which it was made"}
 	}
+	if act := upgrade.ActingOf(ctx); act != nil {
+		act.Result = upgrade.AuditAsked
+	}
 	err := s.update(ctx, fmt.Sprintf("ask run %d to %s", r.Run, r.Kind), func(t tx) (err error) {
 		if r.ID, err = insertRequest(ctx, t, r); err != nil {
 			return err
@@ -85,6 +88,9 @@ func (c *commit) writeRequests() error {
 		c.wakes = append(c.wakes, upgrade.JobForRun(r.Run))
 	}
 	for _, id := range c.step.Handled {
+		if err := c.auditRequest(id); err != nil {
+			return err
+		}
 		n, err := c.exec(c.ctx, `UPDATE requests SET handled_at = $1 WHERE id = $2`, millis(c.now), int64(id))
 		if err != nil {
 			return fmt.Errorf("close request %d: %w", id, err)

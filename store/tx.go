@@ -90,9 +90,15 @@ func (t tx) set(ctx context.Context, counter string, last int64) error {
 	return nil
 }
 
-// update runs fn in a transaction that writes. It must not wait for anything but the database.
+// update runs fn in a transaction that writes. It must not wait for anything but the database. Under a
+// context that says what is being done, the audit log is told in the same transaction.
 func (s *Store) update(ctx context.Context, what string, fn func(tx) error) error {
-	return s.inTurn(ctx, what, s.write, fn)
+	fn, undo := acted(ctx, fn)
+	err := s.inTurn(ctx, what, s.write, fn)
+	if err != nil {
+		undo()
+	}
+	return err
 }
 
 // updateLeases is update for what only says who works on what. It survives the process at once, and the

@@ -101,7 +101,11 @@ const (
 	RoleViewer         Role = "viewer"
 	RoleDeveloper      Role = "developer"
 	RoleReleaseManager Role = "release_manager"
+	RoleAdmin          Role = "admin"
 )
+
+// Roles returns all roles, the least one first.
+func Roles() []Role { return []Role{RoleViewer, RoleDeveloper, RoleReleaseManager, RoleAdmin} }
 
 // Includes reports whether r may do what other may.
 func (r Role) Includes(other Role) bool { return r.rank() >= other.rank() && other.rank() > 0 }
@@ -114,15 +118,53 @@ func (r Role) rank() int {
 		return 2
 	case RoleReleaseManager:
 		return 3
+	case RoleAdmin:
+		return 4
 	}
 	return 0
 }
 
-// Person is who acts: a configured token's owner, or "rule" for what the service does by itself.
+// Person is who acts: somebody who signed in, a token's owner, or "rule" for what the service does by itself.
 type Person struct {
 	Name       string
-	Role       Role
+	Role       Role  // everywhere
 	GitLabUser int64 // 0: not known
+	// Rights are what they may do in some projects besides; nil: nothing. Never changed once it is set.
+	Rights *Rights
+}
+
+// Rights are roles by the path of a project.
+type Rights map[string]Role
+
+// RoleIn returns what they may do in the project of that path; "" asks for what is not a project's.
+func (p Person) RoleIn(project string) Role {
+	if p.Rights == nil || project == "" {
+		return p.Role
+	}
+	if here := (*p.Rights)[project]; here.rank() > p.Role.rank() {
+		return here
+	}
+	return p.Role
+}
+
+// Highest returns the highest role that they have anywhere.
+func (p Person) Highest() Role {
+	highest := p.Role
+	if p.Rights == nil {
+		return highest
+	}
+	for _, role := range *p.Rights {
+		if role.rank() > highest.rank() {
+			highest = role
+		}
+	}
+	return highest
+}
+
+// AsKept returns the person as records hold them: who they are, and not what they might do elsewhere.
+func (p Person) AsKept() Person {
+	p.Rights = nil
+	return p
 }
 
 // ByRule is the actor of what nobody asked for.
