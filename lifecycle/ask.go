@@ -28,9 +28,10 @@ func (l *Lifecycle) Ask(ctx context.Context, request upgrade.Request) error {
 	if request.At.IsZero() {
 		request.At = l.Clock.Now()
 	}
-	if err := may(request.By, string(request.Kind), roleFor(request.Kind)); err != nil {
+	if err := upgrade.May(request.By, upgrade.ActOfRequest(request.Kind), onRun(run)); err != nil {
 		return err
 	}
+	request.By = request.By.AsKept()
 	if why := unfit(run, request); why != "" {
 		return conflict(run, string(request.Kind), why)
 	}
@@ -63,11 +64,7 @@ func (l *Lifecycle) Repeat(ctx context.Context, id upgrade.RunID, kind upgrade.H
 	if err != nil {
 		return "", fmt.Errorf("read run %d: %w", id, err)
 	}
-	needs := upgrade.RoleDeveloper
-	if kind == upgrade.HintRehearse {
-		needs = upgrade.RoleReleaseManager
-	}
-	if err := may(by, string(kind), needs); err != nil {
+	if err := upgrade.May(by, upgrade.ActOfHint(kind), onRun(run)); err != nil {
 		return "", err
 	}
 	why, err := l.unrepeatable(ctx, run)
@@ -92,12 +89,12 @@ func (l *Lifecycle) Repeat(ctx context.Context, id upgrade.RunID, kind upgrade.H
 // without a reason, CodeNotFound for a stack or commit that does not exist, CodeStale if it was set by
 // somebody else meanwhile.
 func (l *Lifecycle) SetBase(ctx context.Context, name upgrade.StackName, commit upgrade.Commit, by upgrade.Person, reason string) (upgrade.Base, error) {
-	if err := may(by, "set the base of a stack", upgrade.RoleReleaseManager); err != nil {
-		return upgrade.Base{}, err
-	}
 	stack, known := l.stacks[name]
 	if !known {
 		return upgrade.Base{}, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no stack %s", name), Hint: "look at upgradegate stack list"}
+	}
+	if err := upgrade.May(by, upgrade.ActSetBase, upgrade.Object{Name: "stack " + string(name), Project: stack.Project}); err != nil {
+		return upgrade.Base{}, err
 	}
 	if strings.TrimSpace(reason) == "" {
 		return upgrade.Base{}, missingReason()
@@ -126,25 +123,9 @@ func (l *Lifecycle) SetBase(ctx context.Context, name upgrade.StackName, commit 
 	return base, nil
 }
 
-func may(by upgrade.Person, what string, needs upgrade.Role) error {
-	if by.Role.Includes(needs) {
-		return nil
-	}
-	return &upgrade.Error{
-		Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("%s may not %s", orWord(by.Name, "you"), what),
-		Hint: fmt.Sprintf("ask somebody with the role %s", needs),
-	}
-}
-
-func roleFor(kind upgrade.RequestKind) upgrade.Role {
-	switch kind {
-	case upgrade.RequestStop, upgrade.RequestRecheck:
-		return upgrade.RoleDeveloper
-	case upgrade.RequestRelock, upgrade.RequestApprove, upgrade.RequestRefuse, upgrade.RequestResolve, upgrade.RequestOverride:
-		return upgrade.RoleReleaseManager
-	case upgrade.RequestSupersede:
-	}
-	return "nobody" // only a newer commit supersedes a run
+// onRun is the run as something that is acted on.
+func onRun(run upgrade.Run) upgrade.Object {
+	return upgrade.Object{Name: "run " + run.ID.String(), Project: run.Project}
 }
 
 func conflict(run upgrade.Run, what, why string) error {

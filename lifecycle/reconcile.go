@@ -225,11 +225,9 @@ func (l *Lifecycle) PlayAgain(ctx context.Context, id upgrade.DeliveryID, by upg
 	if err != nil {
 		return "", fmt.Errorf("read delivery %s: %w", id, err)
 	}
-	needs, hint := upgrade.RoleDeveloper, old.Hint
-	if hint.Kind == upgrade.HintRehearse { // as for asking it the first time
-		needs = upgrade.RoleReleaseManager
-	}
-	if err := may(by, "play this delivery again", needs); err != nil {
+	hint := old.Hint
+	act := upgrade.ActOfHint(hint.Kind) // as for asking it the first time
+	if err := upgrade.May(by, act, upgrade.Object{Name: "delivery " + string(id), Project: hint.Project}); err != nil {
 		return "", err
 	}
 	if old.Fate == upgrade.FatePending {

@@ -235,7 +235,7 @@ func (l *Lifecycle) Invariants(ctx context.Context) ([]upgrade.Standing, error) 
 // CheckInvariant has a standing gate asked now, for a person, and returns when that is on its way.
 // CodeForbidden; CodeNotFound for what is not asked here.
 func (l *Lifecycle) CheckInvariant(ctx context.Context, key upgrade.StandingKey, by upgrade.Person) error {
-	if err := may(by, "have a standing gate asked", upgrade.RoleDeveloper); err != nil {
+	if err := upgrade.May(by, upgrade.ActCheck, upgrade.Object{Name: "invariant " + key.String(), Project: l.stacks[key.Stack].Project}); err != nil {
 		return err
 	}
 	asked, known := l.standingOf("standing/" + key.String())

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -62,7 +63,11 @@ func (l *Lifecycle) readApplied(ctx context.Context, run upgrade.Run, step upgra
 // RefreshState reads a state anew, for a person, and returns what came of it: a state that could not be read
 // is no error. CodeForbidden; CodeNotFound for a state that is not known.
 func (l *Lifecycle) RefreshState(ctx context.Context, name upgrade.StateName, by upgrade.Person) (upgrade.Reading, error) {
-	if err := may(by, "have a state read", upgrade.RoleDeveloper); err != nil {
+	on := upgrade.Object{Name: "state " + string(name)}
+	if stack, _, own := strings.Cut(string(name), "/"); own { // a state with a slash in its name is a stack's
+		on.Project = l.stacks[upgrade.StackName(stack)].Project
+	}
+	if err := upgrade.May(by, upgrade.ActRefreshState, on); err != nil {
 		return upgrade.Reading{}, err
 	}
 	if l.States == nil {

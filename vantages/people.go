@@ -34,7 +34,7 @@ func tokenHash(token string) string {
 // Invite makes a token with which an agent may enrol once. An agent that is enrolled under the name stays so
 // until the token is used. Only the token's digest is kept. CodeForbidden, CodeNotFound, CodeInvalid.
 func (r *Room) Invite(ctx context.Context, name upgrade.AgentName, within time.Duration, by upgrade.Person) (upgrade.Secret, time.Time, error) {
-	if err := mayManage(by); err != nil {
+	if err := upgrade.May(by, upgrade.ActInvite, upgrade.Object{Name: "vantage " + string(name)}); err != nil {
 		return "", time.Time{}, err
 	}
 	if within == 0 {
@@ -65,7 +65,7 @@ func (r *Room) Invite(ctx context.Context, name upgrade.AgentName, within time.D
 // Revoke shuts an agent out, and ends what it was asked for; an open token is void too. It can be invited
 // again. CodeForbidden, CodeNotFound, CodeConflict when there is nothing to revoke.
 func (r *Room) Revoke(ctx context.Context, name upgrade.AgentName, by upgrade.Person) error {
-	if err := mayManage(by); err != nil {
+	if err := upgrade.May(by, upgrade.ActRevokeAgent, upgrade.Object{Name: "vantage " + string(name)}); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -90,15 +90,6 @@ func (r *Room) Revoke(ctx context.Context, name upgrade.AgentName, by upgrade.Pe
 	a.changedLocked()
 	r.cfg.Log.InfoContext(ctx, "agent revoked", "agent", string(name), "by", by.Name)
 	return nil
-}
-
-func mayManage(by upgrade.Person) error {
-	if by.Role.Includes(upgrade.RoleReleaseManager) {
-		return nil
-	}
-	return &upgrade.Error{
-		Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("%s may not invite or revoke agents", by.Name), Hint: "ask a release manager",
-	}
 }
 
 // Agents lists the vantages that agents are, enrolled or not, and agents that are no longer configured, by name.
