@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // readMarks reads what Terraform did while the site was watched. That nobody could say it changes nothing of what
@@ -39,7 +40,11 @@ func (w *outageWatch) recordSteps(rec *Recorder, s sight) {
 
 // within returns which of the steps were under way during an outage.
 func (w *outageWatch) within(o located, steps ...upgrade.Mark) meanwhile {
-	return whileOut(w.began.Add(o.From), w.began.Add(o.To), o.Certain, steps)
+	apart := clocksApart
+	if o.feed != nil && o.vantage != probe.Here {
+		apart = placesApart
+	}
+	return whileOut(w.began.Add(o.From), w.began.Add(o.To), o.Certain, apart, steps)
 }
 
 // told is the sentence about all outages, with what Terraform did during the longest.

@@ -19,6 +19,10 @@ import (
 // Terraform takes no step any more.
 const clocksApart = 50 * time.Millisecond
 
+// placesApart is the same for probes from another place. Their times are right within half of the round trip to
+// there, which is hardly ever longer than this.
+const placesApart = 300 * time.Millisecond
+
 // maxMarks is how many of Terraform's steps are kept with a watch.
 const maxMarks = 200
 
@@ -29,20 +33,20 @@ type meanwhile struct {
 }
 
 // whileOut returns which steps were under way during an outage that lay somewhere between from and to and
-// took at least certain. A step that could be missed by so long an outage is not certain to overlap it: it is
+// took at least certain, where the times of both may be so far apart. A step that could be missed by so long an outage is not certain to overlap it: it is
 // only if neither what comes before it nor what comes after it has room for the whole outage.
-func whileOut(from, to time.Time, certain time.Duration, marks []upgrade.Mark) meanwhile {
+func whileOut(from, to time.Time, certain, apart time.Duration, marks []upgrade.Mark) meanwhile {
 	var m meanwhile
 	for _, mark := range marks {
 		ended := mark.To
 		if mark.Open {
 			ended = to
 		}
-		if mark.From.Add(-clocksApart).After(to) || ended.Add(clocksApart).Before(from) {
+		if mark.From.Add(-apart).After(to) || ended.Add(apart).Before(from) {
 			continue
 		}
 		m.steps = append(m.steps, mark)
-		before, after := mark.From.Add(clocksApart).Sub(from), to.Sub(ended.Add(-clocksApart))
+		before, after := mark.From.Add(apart).Sub(from), to.Sub(ended.Add(-apart))
 		if mark.Open {
 			after = 0
 		}

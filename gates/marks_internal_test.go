@@ -42,11 +42,23 @@ func TestWhileOut(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := whileOut(at(test.from), at(test.to), time.Duration(test.certain)*time.Millisecond, test.marks)
+			got := whileOut(at(test.from), at(test.to), time.Duration(test.certain)*time.Millisecond, clocksApart, test.marks)
 			if got.String() != test.want || got.cell() != test.cell {
 				t.Errorf("got %q and %q, want %q and %q", got, got.cell(), test.want, test.cell)
 			}
 		})
+	}
+}
+
+// TestWhileOutFar: what another place saw is less certain to have been at the same time.
+func TestWhileOutFar(t *testing.T) {
+	begun := time.Date(2026, 11, 20, 17, 0, 0, 0, time.UTC)
+	step := []upgrade.Mark{{Address: "r.a", Action: "replace", From: begun.Add(time.Second), To: begun.Add(1300 * time.Millisecond)}}
+	from, to := begun.Add(900*time.Millisecond), begun.Add(2200*time.Millisecond)
+	here := whileOut(from, to, 1100*time.Millisecond, clocksApart, step)
+	far := whileOut(from, to, 1100*time.Millisecond, placesApart, step)
+	if here.String() != "while r.a was being replaced" || far.String() != "perhaps while r.a was being replaced" {
+		t.Errorf("got %q here and %q from afar", here, far)
 	}
 }
 
@@ -59,7 +71,7 @@ func TestWhileOutTruth(t *testing.T) {
 	for certain := 1; certain <= to-from; certain++ {
 		for start := range 20 {
 			for end := start; end < 20; end++ {
-				got := whileOut(at(from), at(to), time.Duration(certain)*100*time.Millisecond, []upgrade.Mark{{From: at(start), To: at(end)}})
+				got := whileOut(at(from), at(to), time.Duration(certain)*100*time.Millisecond, clocksApart, []upgrade.Mark{{From: at(start), To: at(end)}})
 				all, some := true, false
 				for begins := from; begins+certain <= to; begins++ {
 					overlaps := begins <= end && begins+certain >= start
