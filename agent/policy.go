@@ -54,6 +54,24 @@ func (p Policy) rateFits(name upgrade.AgentName, running float64, every time.Dur
 	}
 }
 
+// What one probe may take at most: a page of a site, not a file.
+const (
+	mostConnect  = 10 * time.Second
+	mostResponse = time.Minute
+	mostBody     = 8 << 20
+)
+
+// limitsFit refuses probes that would hold the site, or this host, for longer than any page needs.
+func limitsFit(name upgrade.AgentName, l probe.Limits) error {
+	if l.DNS <= mostConnect && l.Connect <= mostConnect && l.Response <= mostResponse && l.Body <= mostBody && min(l.DNS, l.Connect, l.Response) >= 0 && l.Body >= 0 {
+		return nil
+	}
+	return &upgrade.Error{
+		Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("agent %s gives a probe %s to connect, %s to answer and %d MiB at most", name, mostConnect, mostResponse, mostBody>>20),
+		Hint: "ask for less",
+	}
+}
+
 func rate(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
 // lookupWithin bounds the look at a name before an order is taken.
@@ -69,7 +87,7 @@ type resolver interface {
 func (p Policy) reachable(ctx context.Context, dns resolver, path probe.Path) error {
 	u, err := url.Parse(path.URL)
 	if err != nil {
-		return nil //nolint:nilerr // the prober says what is wrong with it
+		return nil // the prober says what is wrong with it
 	}
 	port, host := uint16(443), u.Hostname()
 	if u.Scheme == "http" {
@@ -92,7 +110,7 @@ func (p Policy) reachable(ctx context.Context, dns resolver, path probe.Path) er
 		defer cancel()
 		found, err := dns.LookupNetIP(ctx, "ip", host)
 		if err != nil {
-			return nil //nolint:nilerr // the prober says what DNS said
+			return nil // the prober says what DNS said
 		}
 		for _, addr := range found {
 			addrs = append(addrs, netip.AddrPortFrom(addr, port))

@@ -157,7 +157,10 @@ func (a *Agent) path(path probe.Path, ca []byte) (probe.Path, error) {
 // watch sends a stream until it is stopped, for as long as the policy allows.
 func (a *Agent) watch(ctx context.Context, w *work, order wire.Order) error {
 	stream := *order.Stream
-	var err error
+	err := limitsFit(a.id.Name, stream.Limits)
+	if err != nil {
+		return err
+	}
 	if stream.Path, err = a.path(stream.Path, order.CA); err != nil {
 		return err
 	}

@@ -115,7 +115,9 @@ func TestS5AgentThroughRestart(t *testing.T) {
 	if bad < 15 || bad > 25 {
 		t.Errorf("%d samples of the gap say that the site was broken, want about 20", bad)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the stream of the process that was killed ended well")
+	}
 }
 
 // TestS5AgentRestarted: an agent that was restarted has not seen what was before. Nobody believes that it has.
@@ -221,6 +223,8 @@ func TestS9AgentRefuses(t *testing.T) {
 	refused(t, err, upgrade.CodeForbidden, "169.254.169.254")
 	err = at.Stream(t.Context(), probe.Stream{Path: site.path(), Every: 10 * ms}, nil)
 	refused(t, err, upgrade.CodeForbidden, "50 probes a second at most", "100", "--max-rate")
+	err = at.Stream(t.Context(), probe.Stream{Path: site.path(), Every: 20 * ms, Limits: probe.Limits{Body: 1 << 30}}, nil)
+	refused(t, err, upgrade.CodeForbidden, "8 MiB at most")
 	var got collected
 	err = at.Stream(t.Context(), probe.Stream{Path: site.path(), Every: 20 * ms}, got.add)
 	refused(t, err, upgrade.CodeForbidden, "1s at most", "--max-duration")

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,6 @@ type gate struct {
 	room  *vantages.Room
 	addr  string
 	gone  time.Duration
-	http  *http.Server
 	wrap  func(http.Handler) http.Handler
 	calls atomic.Int64
 	down  func()
@@ -235,7 +235,7 @@ func (c *collected) whole(t *testing.T, every time.Duration, atLeast int) {
 	t.Helper()
 	seen := map[int64]int{}
 	var first, last int64 = 1 << 62, -1
-	list := c.list()
+	list := slices.DeleteFunc(c.list(), func(s probe.Sample) bool { return s.Class == probe.ClassStalled }) // beside the probes
 	if len(list) == 0 {
 		t.Fatal("no samples")
 	}

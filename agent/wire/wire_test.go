@@ -47,8 +47,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	case reflect.Float64:
 		v.SetFloat(float64(*n))
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(t, field, n)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
@@ -145,7 +145,7 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Add(packed)
 	f.Add([]byte{0x1f, 0x8b})
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		samples, err := wire.Unpack(data)
 		if err != nil {
 			return
