@@ -237,6 +237,7 @@ func (w *outageWatch) End(ctx context.Context, rec *Recorder) error {
 	w.recordSteps(rec, s)
 	w.recordOutages(rec, s)
 	w.recordStreams(rec, s)
+	w.recordClocks(rec)
 	rec.Watch(w.picture(s))
 	if w.before.Probes > 0 {
 		rec.Fact("Before the apply", "%s, 99 %% of them within %s, at %s", counted(w.before.Probes, "probe"), length(w.before.P99), strings.Join(w.before.Addresses, ", "))

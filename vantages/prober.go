@@ -50,6 +50,16 @@ type Prober struct {
 	name upgrade.AgentName
 }
 
+// Clock returns how the agent's clock compared with the gate's when that was measured last, which is at the
+// beginning and the end of each stream: the difference, and how far off it may be. measured is false while nobody
+// did.
+func (p *Prober) Clock() (offset, within time.Duration, measured bool) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	f := p.room.agents[p.name].row.Facts
+	return f.Offset, f.RTT / 2, !f.MeasuredAt.IsZero()
+}
+
 // begin orders something of the agent. CodeUnavailable, CodeLimited, CodeConflict.
 func (p *Prober) begin(order wire.Order) (*work, error) {
 	r := p.room
