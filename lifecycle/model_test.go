@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/upgradegate/upgradegate/gates"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -27,6 +28,46 @@ type model struct {
 	judged     map[string]bool      // plan files that a plan gate was asked about
 	applying   map[string]int
 	applied    map[string]bool // plan files
+	invariant  *answered       // of production's standing gate; nil: there is none
+}
+
+// answered is what a standing gate was seen to say. What it said at this very moment may not be written down
+// yet.
+type answered struct {
+	no   bool
+	at   time.Time // of the newest answer
+	held time.Time // of the newest pass
+}
+
+// stood is told of each answer of the standing gate.
+func (m *model) stood(err error) {
+	m.do(func() {
+		a := m.invariant
+		switch {
+		case err == nil:
+			a.no, a.at, a.held = false, m.now(), m.now()
+		case gates.Failed(err):
+			a.no, a.at = true, m.now()
+		default: // an answer that is none takes nothing back but a no
+			a.no, a.at = false, m.now()
+		}
+	})
+}
+
+// openedInSpite says what is wrong with opening production while its standing gate does not hold.
+func (m *model) openedInSpite(content string) {
+	a := m.invariant
+	if a == nil || m.now().Before(m.overridden[content]) {
+		return
+	}
+	switch now := m.now(); {
+	case a.no && a.at.Before(now):
+		m.breaks("S1", "production was opened for %q, and its invariant has been broken since %s", content, a.at.Format("15:04:05"))
+	case a.held.IsZero():
+		m.breaks("S1", "production was opened for %q, and nobody saw its invariant hold", content)
+	case now.Sub(a.held) > invariantGoodFor:
+		m.breaks("S1", "production was opened for %q, and its invariant was last seen to hold %s ago", content, now.Sub(a.held))
+	}
 }
 
 // stagingOf is what the model knows of one stack's staging.
@@ -120,6 +161,7 @@ func (m *model) opened(content string) {
 		if !m.mainHeads[content] {
 			m.breaks("S13", "production was opened for %q, which was never on its branch", content)
 		}
+		m.openedInSpite(content)
 		override := m.now().Before(m.overridden[content])
 		for _, stack := range m.stacks {
 			m.openedOn(content, stack, override)

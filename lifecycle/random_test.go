@@ -44,6 +44,8 @@ type stroll struct {
 	asked  int            // further attempts that were asked for
 	merges int64
 	heads  []string // contents that were pushed
+
+	invariant *invariant // of production; nil: none stands
 }
 
 func newStroll(t *testing.T, rng *rand.Rand, stacks []upgrade.Stack) *stroll {
@@ -73,8 +75,42 @@ func (s *stroll) judges(m *model) {
 		m.do(func() { m.judged[in.Run.Plan.FileDigest] = true })
 		return guard(ctx, in, rec)
 	}
+	if s.rng.IntN(2) == 0 {
+		s.stands(m)
+	}
 	s.close() // the service has the gates of its start
 	s.open(s.stacks)
+	if s.invariant != nil {
+		if err := s.store.Ensure(s.ctx, "periodic/standing/grants-always/production", s.clock.Now()); err != nil {
+			s.t.Fatal(err)
+		}
+		s.rest()
+	}
+}
+
+// stands has production asked again and again.
+func (s *stroll) stands(m *model) {
+	s.invariant, m.invariant = &invariant{}, &answered{}
+	gate := s.invariant.gate()
+	gate.Check = func(ctx context.Context, in gates.Input, rec *gates.Recorder) error {
+		err := s.invariant.check(ctx, in, rec)
+		m.stood(err)
+		return err
+	}
+	s.gates = append(s.gates, gate)
+}
+
+// productionChanges has its standing gate say something else from now on.
+func (s *stroll) productionChanges() {
+	if s.invariant == nil {
+		return
+	}
+	answers := map[string]error{
+		"ok": nil, "no": gone(), "unknown": &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS refuses kms:ListGrants"},
+	}
+	answer := []string{"ok", "ok", "no", "unknown"}[s.rng.IntN(4)]
+	s.say("invariant %s", answer)
+	s.invariant.says(answers[answer])
 }
 
 func (s *stroll) walk(steps int) {
@@ -88,6 +124,9 @@ func (s *stroll) walk(steps int) {
 	// In the end everything that can end by itself has: deadlines have passed, one run's after the other's,
 	// and answers are too old.
 	s.gate.says(nil)
+	if s.invariant != nil {
+		s.invariant.says(nil)
+	}
 	for range 12 {
 		s.pass(5 * time.Hour)
 		s.look()
@@ -151,7 +190,7 @@ func (s *stroll) waiting() upgrade.Run {
 func (s *stroll) invent() string {
 	value := func() string {
 		sign := ""
-		if s.rng.IntN(3) == 0 {
+		if s.rng.IntN(2) == 0 {
 			sign = []string{signOutage, signBroken, signGuarded, signFails, signOutage + signGuarded}[s.rng.IntN(5)]
 		}
 		return fmt.Sprint(s.rng.IntN(4)) + sign
@@ -199,6 +238,7 @@ func (s *stroll) once() {
 			s.open(s.stacks)
 			s.rest()
 		}},
+		{12, s.productionChanges},
 		{2, s.interrupt},
 		{2, func() { s.say("again"); acts()["again"](s.script, nil) }},
 	}

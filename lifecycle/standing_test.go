@@ -42,10 +42,13 @@ func (i *invariant) check(_ context.Context, in gates.Input, rec *gates.Recorder
 	return i.err
 }
 
+// invariantGoodFor is how long its pass counts.
+const invariantGoodFor = 12 * time.Minute
+
 func (i *invariant) gate() gates.Gate {
 	return gates.Gate{
 		Name: "grants-always", Kind: gates.KindGrants, Stage: upgrade.StageStanding, Environment: "production", Required: true,
-		Every: 5 * time.Minute, GoodFor: 12 * time.Minute, Deadline: time.Minute, Check: i.check,
+		Every: 5 * time.Minute, GoodFor: invariantGoodFor, Deadline: time.Minute, Check: i.check,
 	}
 }
 
