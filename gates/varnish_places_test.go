@@ -306,19 +306,27 @@ func TestVarnishItself(t *testing.T) {
 		warning string
 	}{
 		{
-			"forced", failed, []probe.Inside{insideOf("sick", "sick", zero)}, nil, upgrade.OutcomeFailed,
+			"forced", failed,
+			[]probe.Inside{insideOf("sick", "sick", zero)},
+			nil, upgrade.OutcomeFailed,
 			"Varnish runs but asks no backend: web1 and web2 are set sick by hand (varnishadm backend.set_health) (http://site.test/)", true, "web1 and web2 are set sick by hand",
 		},
 		{
-			"refused", failed, []probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 5})}, nil, upgrade.OutcomeFailed,
+			"refused", failed,
+			[]probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 5})},
+			nil, upgrade.OutcomeFailed,
 			"Varnish counts: web1: nothing listens on its port, or a firewall rejects (fail_econnrefused)", true, "",
 		},
 		{
-			"held_down", failed, []probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 2, "web1.helddown": 4})}, nil, upgrade.OutcomeFailed,
+			"held_down", failed,
+			[]probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 6, "web1.fail_econnrefused": 2, "web1.helddown": 4})},
+			nil, upgrade.OutcomeFailed,
 			"web1: nothing listens on its port, or a firewall rejects (fail_econnrefused), not tried again so soon (helddown)", true, "",
 		},
 		{
-			"none_healthy", failed, []probe.Inside{insideOf("probe", "sick", zero)}, nil, upgrade.OutcomeFailed,
+			"none_healthy", failed,
+			[]probe.Inside{insideOf("probe", "sick", zero)},
+			nil, upgrade.OutcomeFailed,
 			"no back end is healthy, says Varnish, so it asks none: web1 and web2 are sick", true, "0 of 2 back ends get requests",
 		},
 		{"began_anew", failed, []probe.Inside{insideOf("probe", "healthy", zero), insideOf("probe", "healthy", map[string]uint64{"MAIN.uptime": 1, "web1.fail_econnrefused": 9})}, nil, upgrade.OutcomeFailed, "Backend fetch failed", false, ""},

@@ -47,7 +47,8 @@ func TestVarnishGateInTheLab(t *testing.T) {
 		{"whole", lab.UsersShut, upgrade.OutcomePassed, "from the backend, from here and in-vpc", "", "", []string{"answered 200 past the cache"}},
 		{
 			"users_dropped", lab.UsersDropped, upgrade.OutcomeFailed, "TCP 80 does not answer within 800ms: a security group, network ACL or route drops it",
-			"users are cut off while in-vpc inside gets through", "", []string{"✗ No answer", "Not reached"},
+			"users are cut off while in-vpc inside gets through", "",
+			[]string{"✗ No answer", "Not reached"},
 		},
 		{"proxy_port_open", nil, upgrade.OutcomeFailed, "TCP 6086 of 10.77.2.10 is open from here and must be closed: a security group, network ACL or firewall lets it through", "", "", nil},
 		{"forced_sick", lab.ForcedSick, upgrade.OutcomeFailed, "Varnish runs but asks no backend: web1 and web2 are set sick by hand", "put the back ends back: varnishadm backend.set_health '*' auto", "Cause: web1 and web2 are set sick by hand", []string{"✗ Set sick"}},

@@ -76,7 +76,7 @@ func TestOnlyReads(t *testing.T) {
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	var mu sync.Mutex
 	var seen []*http.Request
-	addr := serve(t, func(n int, conn net.Conn) {
+	addr := serve(t, func(_ int, conn net.Conn) {
 		req, err := http.ReadRequest(bufio.NewReader(conn))
 		if err != nil {
 			return

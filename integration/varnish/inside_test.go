@@ -12,11 +12,11 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
-func recorded(t testing.TB, name string) []byte {
-	t.Helper()
+func recorded(tb testing.TB, name string) []byte {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }
@@ -68,7 +68,7 @@ func tool(t *testing.T, body string) string {
 	}
 	file := filepath.Join(t.TempDir(), "reach")
 	text := "#!/bin/sh\ntestdata=" + folder + "\n" + body
-	if err := os.WriteFile(file, []byte(text), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(file, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -138,9 +139,34 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 	if blind == len(ladders) {
 		return nil, errNoIPv6
 	}
+	perAddress(t, ladders)
 	ladders[0].Doors = p.knock(ctx, t, found.addrs)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return ladders, nil
+}
+
+// perAddress warns on the broken ladders of a name of which other addresses are whole: what users see
+// depends on the address that they happen to take, and a client that tries them in turn hides it.
+func perAddress(t *target, ladders []probe.Ladder) {
+	broken, whole := 0, 0
+	for _, ladder := range ladders {
+		if _, bad := ladder.Broken(); bad {
+			broken++
+		} else if ladder.Rungs[1].State == probe.RungOK {
+			whole++ // the others, of IPv6, were not asked
+		}
+	}
+	if broken == 0 || whole == 0 {
+		return
+	}
+	for i := range ladders {
+		if _, bad := ladders[i].Broken(); bad {
+			ladders[i].Warnings = append(ladders[i].Warnings, probe.Warning{
+				Layer: probe.LayerDNS, Class: probe.ClassPerIP,
+				Detail: fmt.Sprintf("%d of %d addresses behind %s do not work, among them %s: some users get through and some do not", broken, broken+whole, t.host, ladders[i].Address.Addr()),
+			})
+		}
+	}
 }

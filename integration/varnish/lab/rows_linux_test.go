@@ -59,9 +59,11 @@ func longer(l *probe.Limits) { l.Connect = 4 * time.Second }
 func nameRows() []row {
 	return []row{
 		{name: "dns_missing", fault: NameMissing, layer: probe.LayerDNS, class: probe.ClassDNSMissing, same: true, says: Host + " has no address in DNS"},
-		{name: "dns_wrong_address", fault: NameOfAnother, layer: probe.LayerDNS, class: probe.ClassDNSUnexpected, same: true,
+		{
+			name: "dns_wrong_address", fault: NameOfAnother, layer: probe.LayerDNS, class: probe.ClassDNSUnexpected, same: true,
 			edit: func(p *probe.Path) { p.Addresses = []netip.Prefix{netip.PrefixFrom(VarnishAddr(), 32)} },
-			says: "DNS gives 10.77.2.20 for " + Host + ", where only 10.77.2.10 is expected"},
+			says: "DNS gives 10.77.2.20 for " + Host + ", where only 10.77.2.10 is expected",
+		},
 		{name: "dns_wrong_address_not_expected", fault: NameOfAnother, layer: probe.LayerTCP, class: probe.ClassTCPRefused, same: true, says: "nothing listens there"},
 		{name: "dns_servfail", fault: NameServfail, layer: probe.LayerDNS, class: probe.ClassDNSServfail, same: true, says: "the server refuses, or the zone is broken"},
 		{name: "dns_silent", fault: NameSilent, layer: probe.LayerDNS, class: probe.ClassDNSTimeout, same: true, says: "does not answer for " + Host},
@@ -77,16 +79,20 @@ func routeRows() []row {
 		{name: "router_prohibits", fault: RouteProhibited, layer: probe.LayerTCP, class: probe.ClassHostUnreachable, says: "a router or a firewall says so"},
 		{name: "router_blackhole", fault: RouteBlackhole, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "TCP 80 does not answer within 800ms"},
 		{name: "no_return_route", fault: NoReturnRoute, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "a security group, network ACL or route drops it"},
-		{name: "wrong_next_hop", fault: WrongNextHop, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "or route drops it",
-			peers: probe.LayerBackend, peer: probe.ClassHTTPFirstByte},
+		{
+			name: "wrong_next_hop", fault: WrongNextHop, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "or route drops it",
+			peers: probe.LayerBackend, peer: probe.ClassHTTPFirstByte,
+		},
 		{name: "link_down", fault: LinkDown, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, same: true, says: "or the host is gone"},
 		{name: "no_host_there", at: "10.77.2.77", limits: longer, layer: probe.LayerTCP, class: probe.ClassHostUnreachable, same: true, says: "or the host is gone"},
 		{name: "no_host_there_soon", at: "10.77.2.77", layer: probe.LayerTCP, class: probe.ClassTCPTimeout, same: true, says: "or the host is gone"},
 		{name: "nothing_listens", at: "10.77.2.20", layer: probe.LayerTCP, class: probe.ClassTCPRefused, same: true, says: "TCP 80 is refused: nothing listens there, or a firewall rejects"},
 		{name: "packets_lost", fault: PacketsLost, inTurn: true, warns: probe.ClassPacketLoss, says: "packets to 10.77.2.10:80 get lost: 1 packet had to be repeated"},
-		{name: "large_packets_lost", fault: LargePacketsLost, layer: probe.LayerContent, class: probe.ClassHTTPBody, or: probe.ClassHTTPFirstByte,
+		{
+			name: "large_packets_lost", fault: LargePacketsLost, layer: probe.LayerContent, class: probe.ClassHTTPBody, or: probe.ClassHTTPFirstByte,
 			edit: func(p *probe.Path) { p.Large = probe.Large{Page: "/big", MinBytes: 200_000} },
-			says: "/big: small answers come whole, but this one does not within 1.5s: large packets get lost on the way (MTU)"},
+			says: "/big: small answers come whole, but this one does not within 1.5s: large packets get lost on the way (MTU)",
+		},
 		{name: "large_page", fault: LargePacketsLost, page: "/big", layer: probe.LayerBackend, class: probe.ClassHTTPBody, or: probe.ClassHTTPFirstByte, says: "(MTU)"},
 	}
 }
@@ -113,8 +119,10 @@ func terminatorRows() []row {
 		{name: "certificate_of_another", fault: CertWrongName, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSWrongName, same: true, says: "the certificate is not for " + Host + " (it is for [other.lab])"},
 		{name: "certificate_unknown", fault: CertUnknown, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSUnknownCA, same: true, says: "an authority that is not trusted"},
 		{name: "certificate_ends_soon", fault: CertEndsSoon, scheme: "https", warns: probe.ClassTLSExpires, says: "is good for 5 days more"},
-		{name: "certificate_ends_too_soon", fault: CertEndsSoon, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSExpires, same: true,
-			edit: func(p *probe.Path) { p.Expect.MinDays = 21 }, says: "where 21 days is the least: renew it"},
+		{
+			name: "certificate_ends_too_soon", fault: CertEndsSoon, scheme: "https", layer: probe.LayerTLS, class: probe.ClassTLSExpires, same: true,
+			edit: func(p *probe.Path) { p.Expect.MinDays = 21 }, says: "where 21 days is the least: renew it",
+		},
 		{name: "tls_to_plain_port", scheme: "https", at: "10.77.2.10:80", layer: probe.LayerTLS, class: probe.ClassTLSNotTLS, same: true, says: "TCP 80 answers plain HTTP where TLS was expected"},
 		{name: "plain_to_tls_port", at: "10.77.2.10:443", layer: probe.LayerVarnish, class: probe.ClassHTTPReset, or: probe.ClassHTTPEOF, same: true, says: "instead of answered"},
 		{name: "proxy_to_plain_port", fault: TerminatorToPlainPort, scheme: "https", layer: probe.LayerProxy, class: probe.ClassProxyMismatch, same: true, says: "sends the PROXY protocol to a port that does not expect it"},
@@ -174,6 +182,7 @@ func TestFaults(t *testing.T) {
 }
 
 func (r row) run(t *testing.T, l *Lab) {
+	t.Helper()
 	scheme, page := "http", "/nocache"
 	if r.scheme != "" {
 		scheme = r.scheme
@@ -229,6 +238,7 @@ func (r row) run(t *testing.T, l *Lab) {
 
 // look probes from a place and compares. It returns what was seen.
 func (r row) look(t *testing.T, l *Lab, from Place, path probe.Path) string {
+	t.Helper()
 	lim := limits()
 	if r.limits != nil {
 		r.limits(&lim)
@@ -267,4 +277,38 @@ func (r row) look(t *testing.T, l *Lab, from Place, path probe.Path) string {
 		t.Errorf("%s says %q, want %q", from, told, says)
 	}
 	return string(from) + " " + took.String() + " " + string(rung.Layer) + " " + string(rung.Class) + ": " + told
+}
+
+// TestOneDeadAddress: of two addresses behind the name one is nobody's.
+func TestOneDeadAddress(t *testing.T) {
+	l := open(t)
+	undo, err := NameOfNobody(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lim := limits()
+	longer(&lim) // ARP gives up after three seconds
+	ladders, err := varnish.New(prober(l, User, lim)).Climb(t.Context(), l.Path("http", "/"))
+	if err != nil || len(ladders) != 2 {
+		t.Fatalf("%d ladders, %v", len(ladders), err)
+	}
+	for _, ladder := range ladders {
+		rung, broken := ladder.Broken()
+		if alive := ladder.Address.Addr() == VarnishAddr(); alive {
+			if broken || len(ladder.Warnings) > 0 {
+				t.Errorf("%s: %+v", ladder.Address, ladder)
+			}
+			continue
+		}
+		if rung.Class != probe.ClassHostUnreachable {
+			t.Errorf("%s: %s, want %s", ladder.Address, rung.Class, probe.ClassHostUnreachable)
+		}
+		const want = "1 of 2 addresses behind " + Host + " do not work, among them 10.77.2.77: some users get through and some do not"
+		if len(ladder.Warnings) != 1 || ladder.Warnings[0].Class != probe.ClassPerIP || ladder.Warnings[0].Detail != want {
+			t.Errorf("warnings %+v", ladder.Warnings)
+		}
+	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
 }
