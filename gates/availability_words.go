@@ -160,7 +160,7 @@ func inWords(class probe.Class, status int) string {
 		return "the address could not be reached"
 	case probe.ClassTLSTimeout, probe.ClassTLSReset, probe.ClassTLSNotTLS, probe.ClassTLSOther:
 		return "TLS failed"
-	case probe.ClassTLSWrongName, probe.ClassTLSUnknownCA, probe.ClassTLSExpired:
+	case probe.ClassTLSWrongName, probe.ClassTLSUnknownCA, probe.ClassTLSExpired, probe.ClassTLSExpires, probe.ClassTLSOld:
 		return "the certificate was wrong"
 	case probe.ClassHTTPFirstByte, probe.ClassHTTPBody:
 		return "requests were not answered"
@@ -186,7 +186,8 @@ func inWords(class probe.Class, status int) string {
 		return "Varnish waited for the backend in vain"
 	case probe.ClassDNSMissing, probe.ClassDNSUnexpected, probe.ClassDNSServfail, probe.ClassDNSTimeout, probe.ClassDNSRefused:
 		return "DNS had no address for the site"
-	case probe.ClassOK, probe.ClassGuarded, probe.ClassProber, probe.ClassUnsent, probe.ClassStalled:
+	case probe.ClassOK, probe.ClassGuarded, probe.ClassProber, probe.ClassUnsent, probe.ClassStalled,
+		probe.ClassPacketLoss, probe.ClassForcedSick, probe.ClassHealthByVCL, probe.ClassPerIP, probe.ClassPortOpen: // no probe of a stream says so
 	}
 	return strings.ReplaceAll(string(class), "_", " ")
 }
