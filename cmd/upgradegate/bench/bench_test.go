@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv(bareAddress); addr != "" {
 		os.Exit(serveBare(addr))
 	}
+	if order := os.Getenv(probeOrder); order != "" {
+		os.Exit(serveProbe(order))
+	}
 	os.Exit(m.Run())
 }
 

@@ -129,3 +129,6 @@ func (v *Valve) Close() error {
 	}
 	return nil
 }
+
+// Namespace returns the name of the network namespace of a place, for programs that are to look from there.
+func (l *Lab) Namespace(from Place) string { return l.ns(from) }

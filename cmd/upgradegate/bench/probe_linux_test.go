@@ -1,0 +1,350 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/upgradegate/upgradegate/integration/varnish"
+	"github.com/upgradegate/upgradegate/integration/varnish/lab"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
+)
+
+// ordered is what it is to do.
+type ordered struct {
+	Stream probe.Stream
+	Long   time.Duration
+}
+
+// spent is what it says.
+type spent struct {
+	Sent, Failed int
+	CPU          time.Duration
+	Peak         int64 // resident, bytes
+	P99          time.Duration
+	Lag          time.Duration // the worst
+}
+
+// labConfig lets a prober reach the lab, from the network namespace that it is in.
+func labConfig() varnish.Config {
+	all := varnish.Allow{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Ports: []uint16{80, 443}}
+	return varnish.Config{Guard: varnish.Guard{Allow: []varnish.Allow{all}}}
+}
+
+// serveProbe carries out an order and returns the exit code.
+func serveProbe(order string) int {
+	var o ordered
+	if err := json.Unmarshal([]byte(order), &o); err != nil {
+		return 2
+	}
+	tally := probe.NewTally(o.Stream.Every)
+	var c spent
+	var last time.Duration
+	ctx, cancel := context.WithTimeout(context.Background(), o.Long)
+	defer cancel()
+	before := used()
+	err := varnish.New(labConfig()).Stream(ctx, o.Stream, func(s probe.Sample) {
+		tally.Add(s)
+		if s.Class != probe.ClassStalled {
+			last, c.Lag = max(last, s.Sched), max(c.Lag, s.Start-s.Sched)
+		}
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	after := used()
+	w := tally.Watched(last)
+	c.Sent, c.Failed, c.P99 = w.Sent, w.Failed, w.P99
+	c.CPU = time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+	c.Peak = after.Maxrss * 1024
+	if err := json.NewEncoder(os.Stdout).Encode(c); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func used() syscall.Rusage {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail for oneself
+	return u
+}
+
+// site starts the lab, or skips.
+func site(t *testing.T) *lab.Lab {
+	t.Helper()
+	if err := lab.Available(); err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	l, err := lab.Start(t.Context(), lab.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// here lets a path need no DNS.
+func here(path probe.Path) probe.Path {
+	path.Resolve = map[string]string{lab.Host: lab.VarnishAddr().String()}
+	return path
+}
+
+// TestProbeCost measures what probes cost, each kind in a process of its own beside the same one that sends
+// hardly any: what is left is the probes' own.
+func TestProbeCost(t *testing.T) {
+	measure(t, "What probes cost")
+	l := site(t)
+	if !l.TLS {
+		t.Skip("skipped: hitch is not installed")
+	}
+	long := 5 * *each
+	var rows [][]string
+	for _, kind := range []struct {
+		name, scheme string
+		kept, past   bool
+	}{{"fresh TCP", "http", false, false}, {"fresh TLS", "https", false, false}, {"fresh TLS past the cache", "https", false, true}, {"kept TLS", "https", true, false}} {
+		for _, hz := range []int{20, 50, 100} {
+			c := probed(t, l, ordered{probe.Stream{
+				Path: here(l.Path(kind.scheme, "/")), Every: time.Second / time.Duration(hz), KeepAlive: kind.kept, Past: kind.past,
+			}, long})
+			share := float64(c.CPU) / float64(long)
+			verdict := ""
+			if kind.name == "fresh TLS" && hz == 50 {
+				verdict = "goal of 10 %: " + met(share < 0.1)
+			}
+			rows = append(rows, []string{
+				kind.name, fmt.Sprintf("%d Hz", hz), fmt.Sprintf("%.1f %%", 100*share), ms(c.CPU / time.Duration(max(1, c.Sent))), mib(c.Peak),
+				ms(c.P99), ms(c.Lag), fmt.Sprintf("%d of %d", c.Failed, c.Sent), verdict,
+			})
+		}
+	}
+	table(t, "probe|rate|of one core|CPU a probe|peak memory|99 % within|worst lag|failed|", rows)
+}
+
+// probed has a second process probe from where users are.
+func probed(t *testing.T, l *lab.Lab, o ordered) spent {
+	t.Helper()
+	order, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "ip", "netns", "exec", l.Namespace(lab.User), os.Args[0])
+	cmd.Env = append(os.Environ(), probeOrder+"="+string(order))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	var c spent
+	if err := errors.Join(err, json.Unmarshal(out, &c)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// watcher is one way to look at the site, beside the others.
+type watcher struct {
+	name  string
+	every time.Duration
+	began time.Time
+	seen  probe.Watched // of streams
+	polls []poll        // of polling
+}
+
+// poll is one look of a poller.
+type poll struct {
+	at     time.Time
+	failed bool
+}
+
+// TestProbeError stages outages and has them measured at several rates at once, and by polling once a second as
+// monitoring does, in the same run.
+func TestProbeError(t *testing.T) {
+	measure(t, "How exactly outages are measured")
+	l := site(t)
+	lengths := []time.Duration{100, 137, 300, 337, 1000}
+	var rows [][]string
+	for _, how := range lab.Breaks() {
+		staged, watchers := staging(t, l, how, lengths, *rounds)
+		for _, length := range lengths {
+			row := []string{fmt.Sprintf("%s %d ms", how, length)}
+			for _, w := range watchers {
+				row = append(row, w.result(staged, length*time.Millisecond))
+			}
+			rows = append(rows, row)
+		}
+		row := []string{string(how) + ", all"}
+		for _, w := range watchers {
+			row = append(row, w.result(staged, 0))
+		}
+		rows = append(rows, row)
+	}
+	fmt.Printf("each cell: seen of staged, error of the length rms / worst; goal for rms: half a period and 10 ms\n\n")
+	table(t, "outage|20 ms|50 ms|100 ms|poll 1 s", rows)
+}
+
+// TestProbeSmallest finds the shortest outage that is seen every time.
+func TestProbeSmallest(t *testing.T) {
+	measure(t, "The shortest outage that is seen each time")
+	l := site(t)
+	lengths := []time.Duration{30, 50, 70, 100, 150, 200, 300, 400}
+	staged, watchers := staging(t, l, lab.BreakDrop, lengths, 2**rounds)
+	var rows [][]string
+	for _, length := range lengths {
+		row := []string{fmt.Sprintf("%d ms", length)}
+		for _, w := range watchers {
+			seen, all, _, _ := w.held(staged, length*time.Millisecond)
+			row = append(row, fmt.Sprintf("%d of %d", seen, all))
+		}
+		rows = append(rows, row)
+	}
+	table(t, "drop of|20 ms|50 ms|100 ms|poll 1 s", rows)
+}
+
+// staging stages outages of each length so many times while all watch.
+func staging(t *testing.T, l *lab.Lab, how lab.Break, lengths []time.Duration, times int) ([]lab.Staged, []*watcher) {
+	t.Helper()
+	valve, err := l.Valve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := valve.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	watchers := []*watcher{{name: "20 ms", every: 20 * time.Millisecond}, {name: "50 ms", every: 50 * time.Millisecond}, {name: "100 ms", every: 100 * time.Millisecond}, {name: "poll"}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	for _, w := range watchers {
+		w.began = time.Now()
+		group.Go(func() { w.watch(ctx, t, l) })
+	}
+	var staged []lab.Staged
+	for range times {
+		for i, length := range lengths {
+			// Pauses of no common measure with any period, so that outages begin anywhere in it.
+			time.Sleep(620*time.Millisecond + time.Duration(i*37+len(staged)*13%101)*time.Millisecond)
+			one, err := valve.Stage(t.Context(), how, length*time.Millisecond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			staged = append(staged, one)
+		}
+	}
+	time.Sleep(1200 * time.Millisecond)
+	cancel()
+	group.Wait()
+	return staged, watchers
+}
+
+// watch looks at the site until ctx ends.
+func (w *watcher) watch(ctx context.Context, t *testing.T, l *lab.Lab) {
+	cfg := labConfig()
+	cfg.Dial = l.Dialer(lab.User)
+	if w.every == 0 {
+		w.poll(ctx, cfg, l)
+		return
+	}
+	tally := probe.NewTally(w.every)
+	var last time.Duration
+	err := varnish.New(cfg).Stream(ctx, probe.Stream{Path: here(l.Path("http", "/")), Every: w.every}, func(s probe.Sample) {
+		tally.Add(s)
+		last = max(last, s.Sched)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.seen = tally.Watched(last)
+}
+
+// poll asks once a second, one question after the other, and gives each half a second: what blackbox_exporter
+// does that is scraped once a second (its limit is the scrape's, less half a second).
+func (w *watcher) poll(ctx context.Context, cfg varnish.Config, l *lab.Lab) {
+	cfg.Limits = probe.Limits{Connect: 500 * time.Millisecond, Response: 500 * time.Millisecond}
+	prober := varnish.New(cfg)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		one := poll{at: time.Now()}
+		limited, cancel := context.WithTimeout(ctx, time.Millisecond)
+		err := prober.Stream(limited, probe.Stream{Path: here(l.Path("http", "/")), Every: time.Hour}, func(s probe.Sample) {
+			one.failed = !s.OK || s.End-s.Start > 500*time.Millisecond
+		})
+		cancel()
+		one.failed = one.failed || err != nil
+		w.polls = append(w.polls, one)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// held compares what was staged of a length, of all lengths if it is 0, with what was seen.
+func (w *watcher) held(staged []lab.Staged, length time.Duration) (seen, all int, rms, worst time.Duration) {
+	var squares float64
+	for _, s := range staged {
+		truth := (s.Least() + s.Most()) / 2
+		if length > 0 && (truth < length-10*time.Millisecond || truth > length+30*time.Millisecond) {
+			continue
+		}
+		all++
+		found, ok := w.found(s)
+		if !ok {
+			continue
+		}
+		seen++
+		off := (found - truth).Abs()
+		worst = max(worst, off)
+		squares += float64(off) * float64(off)
+	}
+	if seen > 0 {
+		rms = time.Duration(math.Sqrt(squares / float64(seen)))
+	}
+	return seen, all, rms, worst
+}
+
+// found returns how long an outage was as it was seen, if it was.
+func (w *watcher) found(s lab.Staged) (time.Duration, bool) {
+	from, to := s.From[0].Sub(w.began), s.To[1].Sub(w.began)
+	for _, o := range w.seen.Outages {
+		if o.From < to && o.To > from {
+			return o.Best, true
+		}
+	}
+	failed := 0
+	for _, p := range w.polls {
+		// A look that began a little before may have met it too.
+		if p.failed && p.at.After(s.From[0].Add(-500*time.Millisecond)) && p.at.Before(s.To[1]) {
+			failed++
+		}
+	}
+	return time.Duration(failed) * time.Second, failed > 0
+}
+
+func (w *watcher) result(staged []lab.Staged, length time.Duration) string {
+	seen, all, rms, worst := w.held(staged, length)
+	text := fmt.Sprintf("%d/%d", seen, all)
+	if seen > 0 {
+		text += fmt.Sprintf(", %d / %d ms", rms.Milliseconds(), worst.Milliseconds())
+	}
+	if length == 0 && w.every > 0 {
+		text += ": " + met(seen == all && rms < w.every/2+10*time.Millisecond)
+	}
+	return strings.TrimSpace(text)
+}
