@@ -95,7 +95,8 @@ func TestStandingSettled(t *testing.T) {
 	}{
 		"empty": {plan.Summary{}, upgrade.OutcomePassed, "a plan of ecs-master in production is empty", ""},
 		"drift": {
-			plan.Summary{Changes: []plan.Change{change}, Drifted: []string{change.Address}}, upgrade.OutcomeFailed,
+			plan.Summary{Changes: []plan.Change{change}, Drifted: []string{change.Address}},
+			upgrade.OutcomeFailed,
 			"a plan of ecs-master in production changes 1 resource: aws_security_group.web", "changed by something else since the apply",
 		},
 		"never_applied": {

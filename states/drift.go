@@ -80,8 +80,7 @@ func (s *States) planned(ctx context.Context, src *source) (plan.Root, error) {
 		Checkout: filepath.Join(work, "checkout"), Data: work, Unlocked: true, Workspace: src.site.Workspace,
 		VarFiles: src.site.VarFiles, BackendConfig: src.site.BackendConfig, Env: src.site.Env,
 	}
-	marker := filepath.Join(work, readyFile)
-	was, err := os.ReadFile(marker)
+	was, err := os.ReadFile(filepath.Join(work, readyFile))
 	held := err == nil && string(was) == string(tree)
 	if !held {
 		if err := errors.Join(os.RemoveAll(work), os.MkdirAll(root.Checkout, 0o750)); err != nil {
@@ -100,7 +99,7 @@ func (s *States) planned(ctx context.Context, src *source) (plan.Root, error) {
 	if err := s.Terraform.Init(ctx, root, io.Discard); err != nil {
 		return plan.Root{}, fmt.Errorf("initialise: %w", err)
 	}
-	if err := os.WriteFile(marker, []byte(tree), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(work, readyFile), []byte(tree), 0o600); err != nil {
 		return plan.Root{}, fmt.Errorf("end the checkout: %w", err)
 	}
 	return root, nil

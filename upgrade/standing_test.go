@@ -17,7 +17,8 @@ func TestS1StandingGates(t *testing.T) {
 		"never_asked": {Standing{}, InvariantNotVerified, "grants of production was not verified yet"},
 		"held":        {Standing{Rev: 1, HeldAt: now.Add(-10 * time.Minute), Result: Result{Outcome: OutcomePassed}}, InvariantHeld, ""},
 		"old": {
-			Standing{Rev: 1, HeldAt: now.Add(-11 * time.Minute), Result: Result{Outcome: OutcomePassed}}, InvariantNotVerified,
+			Standing{Rev: 1, HeldAt: now.Add(-11 * time.Minute), Result: Result{Outcome: OutcomePassed}},
+			InvariantNotVerified,
 			"grants of production was not verified since 23 Nov 08:49 UTC, and counts for 10m0s",
 		},
 		"warning": {Standing{Rev: 1, HeldAt: now, Result: Result{Outcome: OutcomePassed, Warnings: []string{"look"}}}, InvariantWarning, ""},
@@ -26,11 +27,13 @@ func TestS1StandingGates(t *testing.T) {
 			Standing{Rev: 2, HeldAt: now.Add(-time.Minute), Result: Result{Outcome: OutcomeUnknown, Message: "throttled"}}, InvariantHeld, "",
 		},
 		"unknown_too_long": {
-			Standing{Rev: 2, HeldAt: now.Add(-time.Hour), Result: Result{Outcome: OutcomeUnknown, Message: "throttled"}}, InvariantNotVerified,
+			Standing{Rev: 2, HeldAt: now.Add(-time.Hour), Result: Result{Outcome: OutcomeUnknown, Message: "throttled"}},
+			InvariantNotVerified,
 			"grants of production was not verified since 23 Nov 08:00 UTC, and counts for 10m0s: throttled",
 		},
 		"unknown_ever": {
-			Standing{Rev: 1, Result: Result{Outcome: OutcomeUnknown, Message: "throttled"}}, InvariantNotVerified,
+			Standing{Rev: 1, Result: Result{Outcome: OutcomeUnknown, Message: "throttled"}},
+			InvariantNotVerified,
 			"grants of production was not verified: throttled",
 		},
 		"skipped": {Standing{Rev: 1, Result: Result{Outcome: OutcomeSkipped}}, InvariantPaused, ""},
