@@ -64,7 +64,8 @@ func watchOf(d runData, r upgrade.Result) *watchView {
 		return nil
 	}
 	s := watched{watch: w, marks: r.Evidence.Marks, words: d.words, events: eventsOf(w)}
-	v := &watchView{Numbers: s.numbers(), Strips: s.strips(), Legend: s.legend(), Tables: s.tables(), CSV: csvLinks(d.run.ID, r), Beside: s.beside()}
+	v := &watchView{Numbers: s.numbers(), Strips: s.strips(), Tables: s.tables(), CSV: csvLinks(d.run.ID, r), Beside: s.beside()}
+	v.Legend = s.legend(v.Strips.Rows)
 	for _, e := range s.worth() {
 		v.Zooms = append(v.Zooms, s.zoom(e))
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -30,15 +31,16 @@ func failureClass(class, layer string) string {
 	return "f-http"
 }
 
-// legend says what the colours mean that are there.
-func (s watched) legend() []legendView {
+// legend says what the colours of the rows mean.
+func (s watched) legend(rows []stripView) []legendView {
 	used := map[string]bool{}
 	blind, stray := false, false
 	for _, o := range s.watch.Outages {
 		used[outageClass(o)] = true
 	}
-	for i, strip := range s.watch.Strips {
-		blind, stray = blind || len(strip.Blind) > 0, stray || s.stray(i, axis{0, s.watch.Long}, 1) != ""
+	for _, row := range rows {
+		stray = stray || row.Stray != ""
+		blind = blind || slices.ContainsFunc(row.Bars, func(b barView) bool { return b.Class == "f-blind" })
 	}
 	out := []legendView{{"f-okl", "answered; the higher, the slower"}}
 	for _, one := range []legendView{

@@ -131,9 +131,22 @@ const maxStray = 3000
 
 // known reports whether a moment lies in an outage of a strip or in a blind time.
 func (s watched) known(strip int) func(at time.Duration) bool {
+	var times []axis
+	for _, o := range s.watch.Outages {
+		if o.Strip == strip {
+			times = append(times, axis{o.From, o.To})
+		}
+	}
+	for _, b := range s.watch.Strips[strip].Blind {
+		times = append(times, axis{b.From, b.To})
+	}
+	slices.SortFunc(times, func(a, b axis) int { return cmp.Compare(a.from, b.from) })
+	for i := 1; i < len(times); i++ { // so that the last that began before a moment ends last
+		times[i].to = max(times[i].to, times[i-1].to)
+	}
 	return func(at time.Duration) bool {
-		return slices.ContainsFunc(s.watch.Outages, func(o upgrade.Outage) bool { return o.Strip == strip && o.From <= at && at <= o.To }) ||
-			slices.ContainsFunc(s.watch.Strips[strip].Blind, func(b upgrade.Blind) bool { return b.From <= at && at <= b.To })
+		i, _ := slices.BinarySearchFunc(times, at, func(a axis, at time.Duration) int { return cmp.Compare(a.from, at+1) })
+		return i > 0 && at <= times[i-1].to
 	}
 }
 
