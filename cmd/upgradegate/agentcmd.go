@@ -22,7 +22,7 @@ import (
 )
 
 // agentToken names the variable that holds the token with which an agent enrols.
-const agentToken = "UPGRADEGATE_AGENT_TOKEN"
+const agentToken = "UPGRADEGATE_AGENT_TOKEN" //nolint:gosec // a name, not the token
 
 // agentFlags is what `upgradegate agent` is told.
 type agentFlags struct {

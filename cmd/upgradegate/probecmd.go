@@ -27,7 +27,7 @@ type probeFlags struct {
 }
 
 // bypassValue names the variable that holds the value of --bypass-header.
-const bypassValue = "UPGRADEGATE_BYPASS"
+const bypassValue = "UPGRADEGATE_BYPASS" //nolint:gosec // a name, not the value
 
 func probeCommand(s streams) *cobra.Command {
 	var f probeFlags

@@ -39,12 +39,12 @@ func connect(ctx context.Context, o Options, db *store.Store) (*outside, error) 
 	if err != nil {
 		return nil, err
 	}
-	repos, err := git.New(git.Config{Dir: under(c.Data, "mirrors"), URL: c.GitLab.URL, Token: c.GitLab.Token, Log: o.Log})
+	repos, err := git.New(git.Config{Dir: under(c.Data, "mirrors"), URL: c.GitLab.URL, Token: c.GitLab.Token, Log: o.Log}) //nolint:contextcheck // asks git for its version, within its own limit
 	if err != nil {
 		return nil, err
 	}
 	secrets := c.Secrets
-	tf, err := terraform.New(terraform.Config{
+	tf, err := terraform.New(terraform.Config{ //nolint:contextcheck // as above
 		Binary: c.Terraform.Binary, User: c.Terraform.User, CLIConfig: c.Terraform.CLIConfig, Environ: o.Environ,
 		GitEnv: repos.Environ(), Secrets: secrets, Self: o.Self, LockDir: under(c.Data, "locks"), Log: o.Log, Clock: o.Clock,
 	})
@@ -59,7 +59,7 @@ func connect(ctx context.Context, o Options, db *store.Store) (*outside, error) 
 	if out.agents, err = agentsOf(ctx, o, db); err != nil {
 		return nil, err
 	}
-	return out, out.bind(o) //nolint:contextcheck // AWS is reached later, with contexts of its own
+	return out, out.bind(o)
 }
 
 func foreign(c *config.Config) []states.Foreign {

@@ -77,7 +77,7 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 		}
 	}()
 	s = &Service{Store: db, log: o.Log}
-	outside, err := connect(ctx, o, db) //nolint:contextcheck // asks Terraform for its version, within its own limit
+	outside, err := connect(ctx, o, db)
 	if err != nil {
 		return nil, err
 	}

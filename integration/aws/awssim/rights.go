@@ -118,14 +118,14 @@ func (c *call) ssmNeeds(perm string) []access {
 		Name         string
 		Names        []string
 		DocumentName string
-		InstanceIds  []string
+		InstanceIDs  []string
 	}
 	if c.action == "DescribeInstanceInformation" || c.action == "GetCommandInvocation" || c.read(&in) != nil {
 		return []access{{perm: perm, resource: "*"}}
 	}
 	if c.action == "SendCommand" { // on the document, and on each instance
 		out := []access{{perm: perm, resource: "arn:aws:ssm:" + c.realm.region + "::document/" + in.DocumentName}}
-		for _, id := range in.InstanceIds {
+		for _, id := range in.InstanceIDs {
 			f := facts{}
 			if at := find(c.realm.instances, func(i *instance) bool { return i.id == id }); at != nil {
 				f = tagged(at.tags, "aws:ResourceTag/", "ssm:resourceTag/")

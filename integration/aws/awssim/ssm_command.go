@@ -3,6 +3,7 @@ package awssim
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -33,7 +34,7 @@ type command struct {
 func sendCommand(c *call) (any, error) {
 	var in struct {
 		DocumentName, Comment string
-		InstanceIds           []string
+		InstanceIDs           []string
 		TimeoutSeconds        int
 		Parameters            map[string][]string
 	}
@@ -44,7 +45,7 @@ func sendCommand(c *call) (any, error) {
 	switch {
 	case in.DocumentName != "AWS-RunShellScript":
 		return nil, refuse("InvalidDocument", "Document with name %.200s does not exist.", in.DocumentName)
-	case len(in.InstanceIds) != 1:
+	case len(in.InstanceIDs) != 1:
 		return nil, refuse("ValidationException", "the simulator runs a command on exactly one instance")
 	case in.TimeoutSeconds != 0 && in.TimeoutSeconds < 30:
 		return nil, refuse("ValidationException", "1 validation error detected: Value '%d' at 'timeoutSeconds' failed to satisfy constraint: Member must have value greater than or equal to 30", in.TimeoutSeconds)
@@ -60,7 +61,7 @@ func sendCommand(c *call) (any, error) {
 		}
 		limit = time.Duration(seconds) * time.Second
 	}
-	at := find(c.realm.instances, func(i *instance) bool { return i.id == in.InstanceIds[0] })
+	at := find(c.realm.instances, func(i *instance) bool { return i.id == in.InstanceIDs[0] })
 	if at == nil {
 		return nil, refuse("InvalidInstanceId", "")
 	}
@@ -69,11 +70,7 @@ func sendCommand(c *call) (any, error) {
 	}
 	cmd := &command{id: c.uuid(), instance: at.id, document: in.DocumentName, sent: c.now, known: c.now.Add(c.cfg.Timing.Invocation), limit: limit, code: -1}
 	c.realm.commands = append(c.realm.commands, cmd)
-	script := ""
-	for _, line := range in.Parameters["commands"] {
-		script += line + "\n"
-	}
-	c.run(cmd, script)
+	c.run(cmd, strings.Join(in.Parameters["commands"], "\n")+"\n")
 	return map[string]any{"Command": map[string]any{
 		"CommandId": cmd.id, "DocumentName": cmd.document, "InstanceIds": []string{cmd.instance}, "Status": "Pending", "StatusDetails": "Pending",
 		"RequestedDateTime": epoch(cmd.sent), "Comment": in.Comment, "TargetCount": 1, "CompletedCount": 0, "ErrorCount": 0,
@@ -104,12 +101,12 @@ func firstOf(s string, n int) string {
 }
 
 func getCommandInvocation(c *call) (any, error) {
-	var in struct{ CommandId, InstanceId string }
+	var in struct{ CommandID, InstanceID string }
 	if err := c.read(&in); err != nil {
 		return nil, err
 	}
 	at := slices.IndexFunc(c.realm.commands, func(cmd *command) bool {
-		return cmd.id == in.CommandId && cmd.instance == in.InstanceId && !c.now.Before(cmd.known)
+		return cmd.id == in.CommandID && cmd.instance == in.InstanceID && !c.now.Before(cmd.known)
 	})
 	if at < 0 {
 		return nil, refuse("InvocationDoesNotExist", "")
