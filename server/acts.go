@@ -69,18 +69,7 @@ func (a act) allowed(r upgrade.Run) bool {
 }
 
 // needs is the role that the domain demands for the act: pages say it to those who lack it.
-func (a act) needs() upgrade.Role {
-	switch a.kind {
-	case upgrade.RequestStop, upgrade.RequestRecheck, upgrade.RequestSupersede:
-		return upgrade.RoleDeveloper
-	case upgrade.RequestRelock, upgrade.RequestApprove, upgrade.RequestRefuse, upgrade.RequestResolve, upgrade.RequestOverride:
-		return upgrade.RoleReleaseManager
-	}
-	if a.again == upgrade.HintRehearse {
-		return upgrade.RoleReleaseManager
-	}
-	return upgrade.RoleDeveloper
-}
+func (a act) needs() upgrade.Role { return a.act().Needs() }
 
 // done is what the run's page says after the act.
 func (a act) done() string {

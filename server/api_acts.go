@@ -91,11 +91,16 @@ func (s *Server) ask(c *gin.Context, a act, r upgrade.Request, same func(upgrade
 	if err != nil {
 		return run, "", fmt.Errorf("read run %d: %w", r.Run, err)
 	}
+	if e := upgrade.ActingOf(ctx); e != nil {
+		e.Stack, e.Project, e.Run, e.Why = run.Stack, run.Project, run.ID, r.Reason
+	}
 	if !same(run) {
-		return run, "", &upgrade.Error{
+		err := &upgrade.Error{
 			Code: upgrade.CodeStale, Msg: "this run changed while you were looking",
 			Hint: "look at it again; nothing was done",
 		}
+		refusedBy(ctx, err)
+		return run, "", err
 	}
 	var delivery upgrade.DeliveryID
 	if a.again != "" {
@@ -105,6 +110,7 @@ func (s *Server) ask(c *gin.Context, a act, r upgrade.Request, same func(upgrade
 		err = s.acts.Ask(ctx, r)
 	}
 	if err != nil {
+		refusedBy(ctx, err)
 		return run, "", fmt.Errorf("%s run %d: %w", a.name, r.Run, err)
 	}
 	run, err = s.runs.Run(ctx, r.Run)

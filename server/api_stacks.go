@@ -172,6 +172,9 @@ func (s *Server) apiSetBase(c *gin.Context) error {
 	return s.once(c, body, func() (int, any, error) {
 		ctx, cancel := context.WithTimeout(c.Request.Context(), setBaseWithin)
 		defer cancel()
+		if e := upgrade.ActingOf(ctx); e != nil {
+			e.Why, e.Detail = in.Reason, "commit "+string(commit)
+		}
 		if _, err := s.acts.SetBase(ctx, stack.Name, commit, person(c), in.Reason); err != nil {
 			return 0, nil, fmt.Errorf("set the base of %s: %w", stack.Name, err)
 		}

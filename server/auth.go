@@ -1,14 +1,17 @@
 package server
 
 import (
-	"crypto/hmac"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,30 +20,64 @@ import (
 
 const (
 	sessionCookie = "upgradegate_session"
-	sessionAge    = 12 * 60 * 60 // seconds
 	personKey     = "person"
+	callerKey     = "caller"
 )
 
-// keyring knows who may come in. A session is the name of a token and its HMAC under a key that is
-// made at start: a restart signs everybody out, and a stolen disk signs nobody in.
+// access is where sessions and API tokens are kept. CodeNotFound for what does not exist.
+type access interface {
+	AddSession(ctx context.Context, s upgrade.Session) error
+	Session(ctx context.Context, digest string) (upgrade.Session, error)
+	Sessions(ctx context.Context, subject string) ([]upgrade.Session, error)
+	SeeSession(ctx context.Context, digest string, at time.Time) error
+	EndSession(ctx context.Context, id string) error
+	PurgeSessions(ctx context.Context, ended, unused time.Time) error
+	AddToken(ctx context.Context, t upgrade.APIToken) error
+	Token(ctx context.Context, digest string) (upgrade.APIToken, error)
+	TokenByID(ctx context.Context, id string) (upgrade.APIToken, error)
+	Tokens(ctx context.Context, subject string) ([]upgrade.APIToken, error)
+	UseToken(ctx context.Context, t upgrade.APIToken) error
+	EndToken(ctx context.Context, id, by string, at time.Time) error
+}
+
+// seenEvery is how often it is noted that a session or token is used.
+const seenEvery = time.Minute
+
+// caller is who asks, and how that is known.
+type caller struct {
+	person   upgrade.Person
+	identity upgrade.Identity
+	via      string // "token", "session", "api token"
+	session  string // id; empty: none
+}
+
+// keyring knows who may come in.
 type keyring struct {
 	people  []upgrade.Person
 	digests [][sha256.Size]byte // of the tokens, in the same order
-	key     []byte
-	secure  bool // cookies over TLS only
+	access  access
+	roles   *roleBook
+	limits  SessionLimits
+	secure  bool             // cookies over TLS only
+	now     func() time.Time // real time: how long somebody is signed in is no matter of the world's clock
 }
 
-func newKeyring(tokens []Token, secure bool) *keyring {
-	k := &keyring{key: make([]byte, 32), secure: secure}
-	_, _ = rand.Read(k.key) // never fails: it would end the program
-	for _, t := range tokens {
+func newKeyring(cfg Config) *keyring {
+	k := &keyring{access: cfg.Access, limits: cfg.SignIn.Limits, secure: strings.HasPrefix(cfg.PublicURL, "https:"), now: cfg.Now}
+	for _, t := range cfg.Tokens {
 		k.people = append(k.people, t.Person)
 		k.digests = append(k.digests, sha256.Sum256([]byte(t.Secret.Reveal())))
 	}
+	k.roles = newRoleBook(cfg)
 	return k
 }
 
-// byToken returns whose token given is. It compares with all of them, in constant time.
+func digestOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// byToken returns whose token of the configuration given is. It compares with all of them, in constant time.
 func (k *keyring) byToken(given string) (upgrade.Person, bool) {
 	digest, found := sha256.Sum256([]byte(given)), -1
 	for i := range k.digests {
@@ -54,49 +91,130 @@ func (k *keyring) byToken(given string) (upgrade.Person, bool) {
 	return k.people[found], true
 }
 
-func (k *keyring) mac(name string) []byte {
-	m := hmac.New(sha256.New, k.key)
-	m.Write([]byte(name))
-	return m.Sum(nil)
-}
-
-func (k *keyring) session(p upgrade.Person) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(p.Name)) + "." + base64.RawURLEncoding.EncodeToString(k.mac(p.Name))
-}
-
-// bySession returns whose session the value of a cookie is.
-func (k *keyring) bySession(value string) (upgrade.Person, bool) {
-	encoded, sum, ok := strings.Cut(value, ".")
-	name, err := base64.RawURLEncoding.DecodeString(encoded)
-	if !ok || err != nil {
-		return upgrade.Person{}, false
-	}
-	given, err := base64.RawURLEncoding.DecodeString(sum)
-	if err != nil || !hmac.Equal(given, k.mac(string(name))) {
-		return upgrade.Person{}, false
-	}
-	for _, p := range k.people {
-		if p.Name == string(name) {
-			return p, true
+// listed returns the person whose token the configuration has, with a proof of that token.
+func (k *keyring) listed(name string) (p upgrade.Person, proof string, ok bool) {
+	for i, p := range k.people {
+		if p.Name == name {
+			sum := sha256.Sum256(k.digests[i][:])
+			return p, hex.EncodeToString(sum[:]), true
 		}
 	}
-	return upgrade.Person{}, false
+	return upgrade.Person{}, "", false
+}
+
+func identityOfToken(p upgrade.Person) upgrade.Identity {
+	return upgrade.Identity{Subject: "token/" + p.Name, Name: p.Name, GitLabUser: p.GitLabUser}
+}
+
+// personOf returns what somebody may do now. CodeUnauthorized for whoever is not known any more.
+func (k *keyring) personOf(ctx context.Context, who upgrade.Identity) (upgrade.Person, error) {
+	if name, ok := strings.CutPrefix(who.Subject, "token/"); ok {
+		if p, _, ok := k.listed(name); ok {
+			return p, nil
+		}
+		return upgrade.Person{}, errSignIn()
+	}
+	return k.roles.person(ctx, who)
+}
+
+func errSignIn() error {
+	return &upgrade.Error{Code: upgrade.CodeUnauthorized, Msg: "this needs a token", Hint: "sign in, or send a token as Authorization: Bearer …"}
+}
+
+// begin begins a session, always with a value that nobody has seen before, and ends the one that the browser
+// came with: a cookie that somebody planted is worth nothing.
+func (k *keyring) begin(c *gin.Context, who upgrade.Identity, limit time.Duration) error {
+	ctx := c.Request.Context()
+	if old, err := k.sessionOf(c.Request); err == nil {
+		_ = k.access.EndSession(ctx, old.ID) // its end is near anyway
+	}
+	value, now := rand.Text()+rand.Text(), k.now()
+	_, proof, _ := k.listed(strings.TrimPrefix(who.Subject, "token/"))
+	if !strings.HasPrefix(who.Subject, "token/") {
+		proof = ""
+	}
+	if limit <= 0 || limit > k.limits.Absolute {
+		limit = k.limits.Absolute
+	}
+	err := k.access.AddSession(ctx, upgrade.Session{
+		Digest: digestOf(value), ID: rand.Text()[:12], Who: who, BegunAt: now, SeenAt: now, EndsAt: now.Add(limit), From: remote(c.Request),
+		Browser: short(c.Request.UserAgent()), Proof: proof,
+	})
+	if err != nil {
+		return fmt.Errorf("begin a session: %w", err)
+	}
+	k.setSession(c.Writer, value, int(limit.Seconds()))
+	return nil
+}
+
+// short is what a browser says of itself, as far as it is kept.
+func short(text string) string {
+	const most = 120
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// sessionOf returns the session that a request shows, if it still counts. CodeUnauthorized.
+func (k *keyring) sessionOf(r *http.Request) (upgrade.Session, error) {
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil || cookie.Value == "" || len(cookie.Value) > 200 {
+		return upgrade.Session{}, errSignIn()
+	}
+	session, err := k.access.Session(r.Context(), digestOf(cookie.Value))
+	if upgrade.Transient(orNil(err)) {
+		return session, fmt.Errorf("look for a session: %w", err)
+	}
+	if now := k.now(); err != nil || !now.Before(session.EndsAt) || now.Sub(session.SeenAt) > k.limits.Idle {
+		return session, errSignIn()
+	}
+	if name, ok := strings.CutPrefix(session.Who.Subject, "token/"); ok {
+		if _, proof, known := k.listed(name); !known || proof != session.Proof { // removed, or changed, in the file
+			return session, errSignIn()
+		}
+	}
+	return session, nil
+}
+
+// orNil gives an error that is no fault for none.
+func orNil(err error) error {
+	if err == nil {
+		return &upgrade.Error{Code: upgrade.CodeNotFound}
+	}
+	return err
 }
 
 // who returns who asks: by bearer token, which must be good if there is one, else by session.
-func (k *keyring) who(r *http.Request) (upgrade.Person, bool) {
+// CodeUnauthorized.
+func (k *keyring) who(r *http.Request) (caller, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return upgrade.Person{}, false
+		token = strings.TrimSpace(token)
+		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return caller{}, errSignIn()
 		}
-		return k.byToken(strings.TrimSpace(token))
+		if p, ok := k.byToken(token); ok {
+			return caller{person: p, identity: identityOfToken(p), via: "token"}, nil
+		}
+		return k.byAPIToken(r, token)
 	}
-	cookie, err := r.Cookie(sessionCookie)
+	session, err := k.sessionOf(r)
 	if err != nil {
-		return upgrade.Person{}, false
+		return caller{}, err
 	}
-	return k.bySession(cookie.Value)
+	p, err := k.personOf(r.Context(), session.Who)
+	if err != nil {
+		return caller{}, err
+	}
+	if now := k.now(); now.Sub(session.SeenAt) >= seenEvery && !inBackground(r) {
+		if err := k.access.SeeSession(r.Context(), session.Digest, now); err != nil {
+			return caller{}, fmt.Errorf("note that a session was used: %w", err)
+		}
+	}
+	return caller{person: p, identity: session.Who, via: "session", session: session.ID}, nil
+}
+
+// inBackground reports whether a page asks by itself: nobody need sit before it.
+func inBackground(r *http.Request) bool {
+	return r.URL.Path == "/events" || strings.Contains(r.URL.Path, "/parts/")
 }
 
 func (k *keyring) setSession(w http.ResponseWriter, value string, age int) {
@@ -112,26 +230,46 @@ func person(c *gin.Context) upgrade.Person {
 	return p
 }
 
+func callerOf(c *gin.Context) caller {
+	who, _ := c.MustGet(callerKey).(caller)
+	return who
+}
+
+// remote returns the address that a request came from, without the port.
+func remote(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// admit notes who asks, and has what they do kept in the audit log.
+func (s *Server) admit(c *gin.Context, who caller) {
+	c.Set(personKey, who.person)
+	c.Set(callerKey, who)
+	s.recordAct(c, who)
+}
+
 // guardAPI answers 401 to whoever did not sign in.
 func (s *Server) guardAPI(c *gin.Context) {
-	p, ok := s.keys.who(c.Request)
-	if !ok {
-		s.answerProblem(c, &upgrade.Error{
-			Code: upgrade.CodeUnauthorized, Msg: "this needs a token",
-			Hint: "send one of server.tokens as Authorization: Bearer …",
-		})
+	who, err := s.keys.who(c.Request)
+	if err != nil {
+		s.answerProblem(c, err)
 		return
 	}
-	c.Set(personKey, p)
+	s.admit(c, who)
 }
 
 // guardPage sends whoever did not sign in to the page for that. A part of a page or a stream gets a
 // plain 401: a script asks for it, and it must not be given another page instead.
 func (s *Server) guardPage(c *gin.Context) {
-	p, ok := s.keys.who(c.Request)
+	who, err := s.keys.who(c.Request)
 	switch path := c.Request.URL.Path; {
-	case ok:
-		c.Set(personKey, p)
+	case err == nil:
+		s.admit(c, who)
+	case upgrade.CodeOf(err) != upgrade.CodeUnauthorized:
+		s.answer(c, err)
 	case c.GetHeader("HX-Request") != "" || path == "/events" || strings.Contains(path, "/parts/"):
 		c.AbortWithStatus(http.StatusUnauthorized)
 	case c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead:

@@ -120,6 +120,14 @@ type Config struct {
 	Stretches  stretches
 	Agents     agents
 
+	// Access keeps sessions and API tokens, Audit what was done.
+	Access access
+	Audit  auditLog
+	// SignIn says how people sign in besides by token, and what they may do. Optional.
+	SignIn SignIn
+	// Now gives real time, for sessions and tokens. Default: time.Now.
+	Now func() time.Time
+
 	// Stacks are the configured ones, in the order of the file.
 	Stacks []upgrade.Stack
 
@@ -185,6 +193,12 @@ func (cfg Config) check() (Config, error) {
 		if raw != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 			return cfg, invalid("%s: %q is not an address such as https://gate.example.org", name, raw)
 		}
+	}
+	if err := cfg.SignIn.check(); err != nil {
+		return cfg, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now //nolint:forbidigo // how long somebody is signed in is no matter of the world's clock
 	}
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC

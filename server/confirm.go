@@ -74,8 +74,8 @@ func (s *Server) question(a act, in asking) confirmView {
 	}
 	v.ask(a, in)
 	switch needs := a.needs(); {
-	case !in.person.Role.Includes(needs):
-		v.Off = fmt.Sprintf("You can see this run, but not do this. It needs the role %s; yours is %s.", roleTitle(needs), roleTitle(in.person.Role))
+	case !in.person.RoleIn(r.Project).Includes(needs):
+		v.Off = fmt.Sprintf("You can see this run, but not do this. It needs the role %s; yours is %s.", roleTitle(needs), roleTitle(in.person.RoleIn(r.Project)))
 	case !a.allowed(r):
 		v.Off = "This is not possible in the state that the run is in now."
 	}

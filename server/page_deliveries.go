@@ -43,7 +43,7 @@ func (s *Server) deliveriesPage(c *gin.Context) error {
 			Title: fateLook(fate).Word, Path: "/deliveries?fate=" + string(fate), Current: len(f.Fates) == 1 && f.Fates[0] == fate,
 		})
 	}
-	if needs := upgrade.RoleDeveloper; !person(c).Role.Includes(needs) {
+	if needs := upgrade.ActPlay.Needs(); !person(c).Highest().Includes(needs) {
 		page.Off = "needs the role " + roleTitle(needs)
 	}
 	if id := q.values.Get("played"); id != "" {

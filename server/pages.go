@@ -16,6 +16,8 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	r.GET("/static/:name", s.static)
 	r.GET("/login", s.page(s.loginPage))
 	r.POST("/login", limitBody, s.page(s.login))
+	r.GET("/login/:provider", s.page(s.beginSignIn))
+	r.GET("/login/:provider/callback", s.page(s.finishSignIn))
 
 	g := r.Group("/", limitBody, s.guardPage)
 	g.GET("/", s.page(s.boardPage))
@@ -33,6 +35,8 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.GET("/events", s.page(s.streamEvents))
 	g.POST("/theme", s.setTheme)
 	g.POST("/logout", s.logout)
+	g.GET("/access", s.page(s.accessPage))
+	g.POST("/access/sessions/:id/revoke", s.page(s.endSessionForm))
 }
 
 func (s *Server) boardPage(c *gin.Context) error {

@@ -71,6 +71,7 @@ func (s *Server) api(handle func(c *gin.Context) error) gin.HandlerFunc {
 
 func (s *Server) answerProblem(c *gin.Context, err error) {
 	s.logUnexpected(c, err)
+	refusedBy(c.Request.Context(), err)
 	if c.Writer.Written() { // too late to say anything: a cut connection is the only honest sign
 		panic(http.ErrAbortHandler)
 	}

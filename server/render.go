@@ -119,6 +119,7 @@ type errorPage struct {
 // answerPage tells an error to people.
 func (s *Server) answerPage(c *gin.Context, err error) {
 	s.logUnexpected(c, err)
+	refusedBy(c.Request.Context(), err)
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}

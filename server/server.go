@@ -41,6 +41,8 @@ type Server struct {
 	agents     agents
 
 	keys      *keyring
+	audit     auditLog
+	signIns   signIns
 	memory    memory
 	publicURL string // without a slash at its end
 	gitLabURL string
@@ -78,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
 		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents,
-		keys:      newKeyring(cfg.Tokens, strings.HasPrefix(cfg.PublicURL, "https:")),
+		keys: newKeyring(cfg), audit: cfg.Audit, signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
 		ending: make(chan struct{}),
@@ -191,6 +193,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/invariants/:name", s.api(s.apiInvariant))
 	g.POST("/invariants/:name/check", s.api(s.apiCheckInvariant))
 	s.vantageRoutes(g)
+	s.accessRoutes(g)
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 	g.POST("/deliveries/:id/play", s.api(s.apiPlay))

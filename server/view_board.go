@@ -221,7 +221,7 @@ func (s *Server) rows(runs []upgrade.Run, w words, p upgrade.Person) []boardRow 
 				row.Progress = string(step.Name) + ": " + step.Text
 			}
 		}
-		row.Button, row.Filled = rowButton(r, i == 0 && p.Role.Includes(upgrade.RoleReleaseManager))
+		row.Button, row.Filled = rowButton(r, i == 0 && p.RoleIn(r.Project).Includes(upgrade.RoleReleaseManager))
 		out = append(out, row)
 	}
 	return out

@@ -17,7 +17,7 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 			continue
 		}
 		b := button{Text: offerText(name, d), Href: runPath(r.ID) + "/" + a.page}
-		if needs := a.needs(); !p.Role.Includes(needs) {
+		if needs := a.needs(); !p.RoleIn(r.Project).Includes(needs) {
 			b.Off = "needs the role " + roleTitle(needs)
 		}
 		at[name], links = len(links), append(links, b)
