@@ -66,11 +66,11 @@ func (r *Room) believe(method, path string, header http.Header, body []byte) (*a
 	if _, used := a.nonces[sig.Nonce]; used {
 		return nil, &upgrade.Error{Code: upgrade.CodeUnauthorized, Msg: "this call was made before"}
 	}
+	a.heard = now // also of one that calls too often: it is there
 	if err := a.limitLocked(now); err != nil {
 		return nil, err
 	}
 	a.nonces[sig.Nonce] = sig.At
-	a.heard = now
 	return a, nil
 }
 
