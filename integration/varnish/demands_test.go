@@ -167,3 +167,33 @@ func TestDoors(t *testing.T) {
 		t.Errorf("says %q, want %q", doors[0].Detail, want)
 	}
 }
+
+// TestLargeObjectTakesItsTime: what it may take is the limit of answers, not of connecting, over TLS too.
+func TestLargeObjectTakesItsTime(t *testing.T) {
+	cert, ca := selfSigned(t, "site.test", time.Now().Add(90*24*time.Hour))
+	addr := serve(t, func(n int, conn net.Conn) {
+		secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		if secure.Handshake() != nil {
+			return
+		}
+		_, _ = secure.Read(make([]byte, 2000))
+		if n > 0 {
+			time.Sleep(500 * time.Millisecond)
+		}
+		_, _ = io.WriteString(secure, reply("200 OK", "X-Varnish: 5", "Age: 0"))
+		_ = secure.Close()
+	})
+	p := New(Config{
+		Limits: probe.Limits{Connect: 300 * time.Millisecond, Response: 3 * time.Second},
+		Guard:  Guard{Allow: allow(t, "127.0.0.1/32:"+portString(addr))},
+	})
+	ladders, err := p.Climb(t.Context(), probe.Path{
+		URL: "https://site.test/", Resolve: map[string]string{"site.test": addr.String()}, CAFile: ca, Large: probe.Large{Page: "/big", MinBytes: 5},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rung, broken := ladders[0].Broken(); broken {
+		t.Errorf("got %+v", rung)
+	}
+}

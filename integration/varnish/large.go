@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
@@ -23,6 +24,9 @@ func (c *climber) large(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // everything that mattered has been read
+	if err := conn.SetDeadline(time.Time{}); err != nil { // what was left of connecting is no limit on the answer
+		return c.broke(c.front(), probe.ClassHTTPReset)
+	}
 	start := c.p.now()
 	got, err := c.exchange(ctx, conn, c.requestFor(c.t.large, false))
 	if ctx.Err() != nil {
