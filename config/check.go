@@ -32,6 +32,7 @@ func (r *reader) check(raw *rawFile) *Config {
 	cfg.Environments = r.checkEnvironments(raw.environments)
 	cfg.Stacks = r.checkStacks(raw)
 	cfg.States = r.checkStates(raw.states)
+	cfg.Hooks = r.checkHooks(raw)
 	cfg.Gates = r.checkGates(raw)
 	r.checkTouched(raw, cfg)
 	cfg.Secrets = r.secrets

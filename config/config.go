@@ -22,6 +22,7 @@ type Config struct {
 	Stacks       []upgrade.Stack
 	States       []State // of other Terraforms, in file order
 	Gates        []Gate  // in file order, one for each environment that a gate lists; then those that need not be written
+	Hooks        []Hook
 	Retention    Retention
 
 	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may
@@ -56,6 +57,16 @@ type Terraform struct {
 	User         string // empty: who the service runs as
 	CLIConfig    string // absolute path for TF_CLI_CONFIG_FILE; empty: none
 	ParallelRuns int    // at least 1
+}
+
+// Hook is a receiver that events are posted to.
+type Hook struct {
+	Name      upgrade.HookName
+	URL       string // https, or http on loopback; may have a query
+	Secret    upgrade.Secret
+	OldSecret upgrade.Secret      // may be empty; else deliveries are signed with both
+	Events    []string            // of upgrade.HookTypes; empty: all
+	Stacks    []upgrade.StackName // empty: all
 }
 
 // Retention is how long things are kept.

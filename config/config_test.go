@@ -22,6 +22,7 @@ func environ() map[string]string {
 		"GITLAB_TOKEN": "glpat-" + mark, "HOOK_SECRET": "hook-" + mark, "EXTERNAL_ID": "external-" + mark,
 		"ACCESS_KEY": "AKIA" + mark, "SECRET_KEY": "aws-" + mark, "DB_PASSWORD": "db-" + mark, "STATE_PASSWORD": "state-" + mark, "BYPASS": "bypass-" + mark,
 		"SIGNING": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "SIGNING_PLAIN": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+		"OLD_SIGNING":   "whsec_YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODk=",
 		"SIGNING_SHORT": "whsec_c2hvcnQ=", "SIGNING_WRONG": "whsec_" + mark + "!",
 		"SHORT": "kUrZ-15-zeichen", "EMPTY": "", "BLANK": "   ", "SPACED": " spaced-" + mark, "LINES": "two\n" + mark, "NUL": "nul\x00" + mark,
 	}

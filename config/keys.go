@@ -20,6 +20,7 @@ func table() shape[rawFile] {
 		required("stacks", "Root modules of Terraform, each with one state for each environment.", list(stackShape(), 1), func(f *rawFile) *[]rawStack { return &f.stacks }),
 		optional("states", "States of other Terraforms that may own the same things.", list(stateShape(), 0), func(f *rawFile) *[]rawState { return &f.states }),
 		required("gates", "Tests that may say no.", list(gateShape(), 1), func(f *rawFile) *[]rawGate { return &f.gates }),
+		optional("hooks", "Receivers that events are posted to.", list(hookShape(), 0), func(f *rawFile) *[]rawHook { return &f.hooks }),
 		optional("retention", "How long what came in is kept.", retentionShape(), func(f *rawFile) *Retention { return &f.retention }),
 	)
 }

@@ -22,6 +22,7 @@ type rawFile struct {
 	stacks       []rawStack
 	states       []rawState
 	gates        []rawGate
+	hooks        []rawHook
 	retention    Retention
 }
 

@@ -60,6 +60,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Agent": wireAgent{}, "AgentClock": wireClock{}, "AgentPage": page[wireAgent]{}, "Invite": wireInvite{}, "EnrolToken": wireToken{}, "Revoked": wireRevoked{},
 		"Me": wireMe{}, "Session": wireSession{}, "SessionPage": page[wireSession]{}, "Ended": wireEnded{}, "APIToken": wireAPIToken{}, "APITokenPage": page[wireAPIToken]{},
 		"MadeToken": wireMadeToken{}, "AuditEntry": wireAudit{}, "AuditPage": page[wireAudit]{}, "AuditCheck": wireAuditCheck{},
+		"Hook": wireHook{}, "HookKey": wireKey{}, "HookPage": page[wireHook]{}, "NewHook": wireNewHook{}, "MadeHook": wireMadeHook{}, "HookAct": wireHookAct{}, "HookTest": wireHookTest{}, "HookRemoved": wireHookRemoved{}, "HookMessage": wireMessage{}, "HookMessagePage": page[wireMessage]{},
 		"SetBase": wireSetBase{}, "State": wireState{}, "Invariant": wireInvariant{}, "InvariantPage": page[wireInvariant]{}, "Stretch": wireStretch{}, "Checking": wireChecking{}, "StatePage": page[wireState]{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
 		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},
 	} {
@@ -78,7 +79,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 			if _, ok := schema.Properties[field]; !ok {
 				t.Errorf("%s.%s is sent but not documented", name, field)
 			}
-			if always := option == ""; name != "Act" && name != "Question" && name != "Invite" && always != required[field] {
+			if always := option == ""; name != "Act" && name != "Question" && name != "Invite" && name != "NewHook" && name != "HookAct" && always != required[field] {
 				t.Errorf("%s.%s: always sent %v, documented as required %v", name, field, always, required[field])
 			}
 			delete(schema.Properties, field)

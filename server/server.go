@@ -39,6 +39,7 @@ type Server struct {
 	invariants invariants
 	stretches  stretches
 	agents     agents
+	hooks      hooks
 
 	keys      *keyring
 	audit     auditLog
@@ -79,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, hooks: cfg.Hooks,
 		keys: newKeyring(cfg), audit: cfg.Audit, signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -194,6 +195,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.POST("/invariants/:name/check", s.api(s.apiCheckInvariant))
 	s.vantageRoutes(g)
 	s.accessRoutes(g)
+	s.hookRoutes(g)
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 	g.POST("/deliveries/:id/play", s.api(s.apiPlay))

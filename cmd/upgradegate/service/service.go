@@ -29,6 +29,7 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/vantages"
 	"github.com/upgradegate/upgradegate/webhooks"
+	"github.com/upgradegate/upgradegate/webhooks/sender"
 )
 
 // Options are what a Service is made of besides the operator's file. Config, Log, Clock and Self must
@@ -55,6 +56,7 @@ type Service struct {
 	lifecycle *lifecycle.Lifecycle
 	states    *states.States
 	agents    *vantages.Room
+	hooks     *sender.Room
 	handler   http.Handler
 	shutdown  func()
 }
@@ -83,6 +85,9 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 	}
 	host, boot := identity()
 	s.states, s.agents = outside.states, outside.agents
+	if s.hooks, err = hooksOf(ctx, o, db, outside.mask); err != nil {
+		return nil, err
+	}
 	s.lifecycle, err = lifecycle.New(lifecycle.Config{
 		Stacks: o.Config.Stacks, Gates: outside.gates, Store: db, Forge: outside.forge, Git: outside.git,
 		Terraform: outside.terraform, States: outside.states, Clouds: outside.clouds, Clock: o.Clock, Mask: outside.mask, Logger: o.Log,
@@ -129,7 +134,7 @@ func (s *Service) serveHTTP(o Options) error {
 	}
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
-		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Access: s.Store, Audit: s.Store,
+		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Hooks: s.hooks, Access: s.Store, Audit: s.Store,
 		Stacks: o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},
@@ -154,6 +159,7 @@ func (s *Service) Run(ctx context.Context, listener net.Listener) error {
 	httpServer.RegisterOnShutdown(s.shutdown)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.engine.Run(ctx) })
+	group.Go(func() error { return s.hooks.Run(ctx) })
 	group.Go(func() error {
 		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
