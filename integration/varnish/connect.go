@@ -176,7 +176,11 @@ func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 	// which every server can do without. Ladders offer it, as browsers do.
 	cfg.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	secure := tls.Client(conn, cfg)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	// A deadline in place of the context, which would cost a goroutine, and with it the waking of a thread.
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // fails on a closed connection only, as the handshake then does
+	}
+	if err := secure.Handshake(); err != nil { //nolint:noctx // see above
 		_ = conn.Close() // the handshake's error is the news
 		return nil, c.broke(probe.LayerTLS, tlsClass(err))
 	}
