@@ -50,7 +50,7 @@ func mayImport() map[string][]string {
 		"internal/testkit":             {"upgrade"},
 		"internal/world":               {},
 		"cmd": {
-			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "states", "store", "config", "client", "agent", "vantages",
+			"upgrade", "gates", "webhooks", "server", "engine", "lifecycle", "states", "store", "config", "client", "agent", "agent/wire", "vantages",
 			"integration/gitlab", "integration/gitlab/gitlabsim", "integration/git", "integration/terraform",
 			"integration/aws", "integration/aws/awssim", "integration/aws/awsprovider",
 			"integration/varnish", "integration/varnish/lab", "integration/varnish/standin", "internal/world",
