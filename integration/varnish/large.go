@@ -24,6 +24,7 @@ func (c *climber) large(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // everything that mattered has been read
+
 	if err := conn.SetDeadline(time.Time{}); err != nil { // what was left of connecting is no limit on the answer
 		return c.broke(c.front(), probe.ClassHTTPReset)
 	}
