@@ -185,7 +185,7 @@ func TestProbeError(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		row := []string{string(how) + ", all"}
+		row := []string{string(how) + ", 4 periods and longer"}
 		for _, w := range watchers {
 			row = append(row, w.result(staged, 0))
 		}
@@ -295,12 +295,15 @@ func (w *watcher) poll(ctx context.Context, cfg varnish.Config, l *lab.Lab) {
 	}
 }
 
-// held compares what was staged of a length, of all lengths if it is 0, with what was seen.
+// leastProbes is how many periods an outage must last to be seen for sure: the product refuses a budget of less.
+const leastProbes = 4
+
+// held compares what was staged of a length with what was seen; if it is 0, of all lengths that must be seen.
 func (w *watcher) held(staged []lab.Staged, length time.Duration) (seen, all int, rms, worst time.Duration) {
 	var squares float64
 	for _, s := range staged {
 		truth := (s.Least() + s.Most()) / 2
-		if length > 0 && (truth < length-10*time.Millisecond || truth > length+30*time.Millisecond) {
+		if length > 0 && (truth < length-10*time.Millisecond || truth > length+30*time.Millisecond) || length == 0 && truth < leastProbes*w.every {
 			continue
 		}
 		all++
