@@ -32,7 +32,7 @@ type hooks interface {
 // wireHook is a subscription to events.
 type wireHook struct {
 	Name    upgrade.HookName    `json:"name"`
-	URL     string              `json:"url"` // without its path for who is no release manager
+	URL     string              `json:"url"` // without its path for who may not change it
 	Events  []string            `json:"events"`
 	Stacks  []upgrade.StackName `json:"stacks"`
 	File    bool                `json:"configured"` // it is in the configuration

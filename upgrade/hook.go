@@ -27,7 +27,7 @@ type HookKey struct {
 // Hook is a subscription to events of the journal, which are posted to its address.
 type Hook struct {
 	Name    HookName
-	URL     string      // may hold what only its receiver and release managers are to know
+	URL     string      // may hold what only its receiver and those who may change it are to know
 	Events  []string    // types, as HookTypes lists them; empty: all
 	Stacks  []StackName // empty: all
 	File    bool        // it is in the configuration: only that changes it

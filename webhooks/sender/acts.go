@@ -23,16 +23,13 @@ const (
 	maxKeys = 3
 )
 
-// may refuses whoever is no release manager: what is sent goes out of the house.
-func may(by upgrade.Person, what string) error {
-	if by.Role.Includes(upgrade.RoleReleaseManager) {
-		return nil
-	}
-	return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("%s may not %s", by.Name, what), Hint: "ask a release manager"}
+// may refuses whoever must not decide who is told of events: what is sent goes out of the house.
+func may(by upgrade.Person, name upgrade.HookName) error {
+	return upgrade.May(by, upgrade.ActHooks, upgrade.Object{Name: "the subscription " + string(name)})
 }
 
-// Hooks returns the subscriptions by name, without secrets. Who is no release manager sees of an address no
-// more than its host.
+// Hooks returns the subscriptions by name, without secrets. Who may not change them sees of an address
+// no more than its host.
 func (r *Room) Hooks(ctx context.Context, by upgrade.Person) ([]upgrade.Hook, error) {
 	hooks, err := r.shelf.Hooks(ctx)
 	if err != nil {
@@ -46,7 +43,7 @@ func (r *Room) Hooks(ctx context.Context, by upgrade.Person) ([]upgrade.Hook, er
 		for k := range hooks[i].Keys {
 			hooks[i].Keys[k].Secret = ""
 		}
-		if !by.Role.Includes(upgrade.RoleReleaseManager) {
+		if may(by, h.Name) != nil {
 			hooks[i].URL = hostOf(h.URL)
 		}
 	}
@@ -64,7 +61,7 @@ func hostOf(raw string) string {
 // AddHook makes a subscription of its Name, URL, Events and Stacks, and returns it with its secret, which is
 // told this once. CodeForbidden, CodeInvalid, CodeConflict.
 func (r *Room) AddHook(ctx context.Context, h upgrade.Hook, by upgrade.Person) (upgrade.Hook, error) {
-	if err := may(by, "add a subscription"); err != nil {
+	if err := may(by, h.Name); err != nil {
 		return h, err
 	}
 	if err := r.check(h); err != nil {
@@ -143,7 +140,7 @@ func onThisMachine(host string) bool {
 
 // PauseHook stops delivering: events wait. CodeForbidden, CodeNotFound, CodeConflict if it is not active.
 func (r *Room) PauseHook(ctx context.Context, name upgrade.HookName, why string, by upgrade.Person) (upgrade.Hook, error) {
-	if err := may(by, "pause a subscription"); err != nil {
+	if err := may(by, name); err != nil {
 		return upgrade.Hook{}, err
 	}
 	return r.change(ctx, name, func(h *upgrade.Hook) error {
@@ -157,7 +154,7 @@ func (r *Room) PauseHook(ctx context.Context, name upgrade.HookName, why string,
 
 // ResumeHook delivers again, first what waited. CodeForbidden, CodeNotFound, CodeConflict if it is active.
 func (r *Room) ResumeHook(ctx context.Context, name upgrade.HookName, by upgrade.Person) (upgrade.Hook, error) {
-	if err := may(by, "resume a subscription"); err != nil {
+	if err := may(by, name); err != nil {
 		return upgrade.Hook{}, err
 	}
 	return r.change(ctx, name, func(h *upgrade.Hook) error {
@@ -173,7 +170,7 @@ func (r *Room) ResumeHook(ctx context.Context, name upgrade.HookName, by upgrade
 // overlap (0: a day; at most a week), so that every delivery meanwhile is signed with both. CodeForbidden,
 // CodeNotFound, CodeInvalid; CodeConflict for one in the configuration.
 func (r *Room) RotateHook(ctx context.Context, name upgrade.HookName, overlap time.Duration, by upgrade.Person) (upgrade.Hook, error) {
-	if err := may(by, "change a secret"); err != nil {
+	if err := may(by, name); err != nil {
 		return upgrade.Hook{}, err
 	}
 	if overlap < 0 || overlap > longestOverlap {
@@ -205,7 +202,7 @@ func inFile(name upgrade.HookName, hint string) error {
 // RemoveHook removes a subscription and what was on its way to it. CodeForbidden, CodeNotFound, CodeConflict
 // for one in the configuration.
 func (r *Room) RemoveHook(ctx context.Context, name upgrade.HookName, by upgrade.Person) error {
-	if err := may(by, "remove a subscription"); err != nil {
+	if err := may(by, name); err != nil {
 		return err
 	}
 	r.acting.Lock()
@@ -232,7 +229,7 @@ func (r *Room) RemoveHook(ctx context.Context, name upgrade.HookName, by upgrade
 // TestHook posts one delivery of type hook.test now and waits for what is answered. It is tried once and not
 // kept. CodeForbidden, CodeNotFound.
 func (r *Room) TestHook(ctx context.Context, name upgrade.HookName, by upgrade.Person) (upgrade.HookTest, error) {
-	if err := may(by, "try a subscription out"); err != nil {
+	if err := may(by, name); err != nil {
 		return upgrade.HookTest{}, err
 	}
 	h, ok := r.hook(name)
@@ -263,7 +260,7 @@ func (r *Room) Messages(ctx context.Context, f upgrade.MessageFilter) ([]upgrade
 // Resend sends a message again that is dead or was delivered: it is tried for three days more, before
 // whatever waits of its run. CodeForbidden, CodeNotFound, CodeConflict if it is on its way already.
 func (r *Room) Resend(ctx context.Context, name upgrade.HookName, id int64, by upgrade.Person) (upgrade.HookMessage, error) {
-	if err := may(by, "send a message again"); err != nil {
+	if err := may(by, name); err != nil {
 		return upgrade.HookMessage{}, err
 	}
 	m, err := r.queue.HookMessage(ctx, name, id)

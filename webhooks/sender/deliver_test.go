@@ -102,7 +102,7 @@ func TestGivenUpAfterThreeDays(t *testing.T) {
 		to.mu.Lock()
 		to.answer = nil
 		to.mu.Unlock()
-		if _, err := r.Resend(t.Context(), "chat", dead[0].ID, manager()); err != nil {
+		if _, err := r.Resend(t.Context(), "chat", dead[0].ID, admin()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -131,7 +131,7 @@ func TestGoneStopsDelivering(t *testing.T) {
 		to.mu.Lock()
 		to.answer = nil
 		to.mu.Unlock()
-		if _, err := r.ResumeHook(t.Context(), "chat", manager()); err != nil {
+		if _, err := r.ResumeHook(t.Context(), "chat", admin()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -203,7 +203,7 @@ func TestPausedEventsWait(t *testing.T) {
 		add(t, r, upgrade.Hook{Name: "chat", URL: somewhere})
 		stop := start(t, r)
 		defer func() { stop() }()
-		if _, err := r.PauseHook(t.Context(), "chat", "moving", manager()); err != nil {
+		if _, err := r.PauseHook(t.Context(), "chat", "moving", admin()); err != nil {
 			t.Fatal(err)
 		}
 		s.write(1, upgrade.EventNote, "one", nil)
@@ -211,7 +211,7 @@ func TestPausedEventsWait(t *testing.T) {
 		if len(to.all()) != 0 {
 			t.Error("delivered to a paused one")
 		}
-		if _, err := r.ResumeHook(t.Context(), "chat", manager()); err != nil {
+		if _, err := r.ResumeHook(t.Context(), "chat", admin()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -227,7 +227,7 @@ func TestRotatedWithoutAGap(t *testing.T) {
 		s, to := newShelves(), &receiver{}
 		r := open(t, s, to.ServeHTTP)
 		old := add(t, r, upgrade.Hook{Name: "chat", URL: somewhere})
-		renewed, err := r.RotateHook(t.Context(), "chat", time.Hour, manager())
+		renewed, err := r.RotateHook(t.Context(), "chat", time.Hour, admin())
 		if err != nil || renewed.Keys[0].Secret == old.Keys[0].Secret {
 			t.Fatal(err)
 		}

@@ -201,8 +201,8 @@ func (r *receiver) all() []got {
 	return slices.Clone(r.got)
 }
 
-func manager() upgrade.Person {
-	return upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager}
+func admin() upgrade.Person {
+	return upgrade.Person{Name: "Ada Byron", Role: upgrade.RoleAdmin}
 }
 
 func open(t *testing.T, s *shelves, to http.HandlerFunc, configured ...upgrade.Hook) *Room {
@@ -240,7 +240,7 @@ func start(t *testing.T, r *Room) (stop func()) {
 
 func add(t *testing.T, r *Room, h upgrade.Hook) upgrade.Hook {
 	t.Helper()
-	made, err := r.AddHook(t.Context(), h, manager())
+	made, err := r.AddHook(t.Context(), h, admin())
 	if err != nil {
 		t.Fatal(err)
 	}
