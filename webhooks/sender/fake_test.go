@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -245,4 +246,9 @@ func add(t *testing.T, r *Room, h upgrade.Hook) upgrade.Hook {
 		t.Fatal(err)
 	}
 	return made
+}
+
+func readPayload(r *http.Request) (p Payload, err error) {
+	err = json.NewDecoder(r.Body).Decode(&p)
+	return p, err
 }
