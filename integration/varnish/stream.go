@@ -57,8 +57,9 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 		s.group.Wait()
 		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, probe.LookupEvery, s.lookUp) })
 	}
+	s.pulse = pulse{late: s.stalled, now: s.elapsed}
 	if of.Every <= beatFor {
-		s.group.Go(func() { s.beat(ctx, max(of.Every/4, leastBeat)) })
+		s.pulse.every = max(of.Every/4, leastBeat)
 	}
 	s.tick(ctx, s.elapsed(), of.Every, s.launch)
 	s.group.Wait()
@@ -107,6 +108,7 @@ type stream struct {
 	group  sync.WaitGroup
 	flying atomic.Int64
 	left   leftovers
+	pulse  pulse
 
 	telling sync.Mutex // serialises each
 	each    func(probe.Sample)
@@ -145,34 +147,73 @@ func (s *stream) tick(ctx context.Context, first, every time.Duration, do func(c
 }
 
 // A prober that waits for a processor has late answers that no site is to blame for, although each of its probes
-// was begun on time: a handshake waits several times. So a stream of many probes looks how late its own timer is.
+// was begun on time: a handshake waits several times. So while an answer is outstanding, a stream of many probes
+// looks how late its own timer is. It does not while none is: waking up for nothing cost more than a probe.
 const (
 	beatFor   = 100 * time.Millisecond // streams of fewer probes see no stall that is so short
 	leastBeat = 5 * time.Millisecond
 )
 
-// beat tells when this process did not get round to anything for as long as a beat.
-func (s *stream) beat(ctx context.Context, every time.Duration) {
-	timer := time.NewTimer(every)
-	defer timer.Stop()
-	for {
-		due := s.elapsed() + every
-		timer.Reset(every)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
-		}
-		now := s.elapsed()
-		if now-due <= every {
-			continue
-		}
-		s.mu.Lock()
-		addrs := s.addrs
-		s.mu.Unlock()
-		for _, addr := range addrs {
-			s.tell(probe.Sample{Sched: due, Start: now, End: now, Address: addr, Class: probe.ClassStalled})
-		}
+// pulse looks how late a timer is while it is wanted.
+type pulse struct {
+	every time.Duration
+	late  func(due, now time.Duration)
+	now   func() time.Duration
+
+	mu      sync.Mutex // guards the fields below
+	timer   *time.Timer
+	due     time.Duration
+	waiting int
+}
+
+// want has it beat, for one more who waits.
+func (p *pulse) want() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting++; p.waiting == 1 && p.every > 0 {
+		p.arm()
+	}
+}
+
+// done has it stop when nobody waits any more.
+func (p *pulse) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting--; p.waiting == 0 && p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+// arm sets the next beat. The caller holds the mutex.
+func (p *pulse) arm() {
+	p.due = p.now() + p.every
+	if p.timer == nil {
+		p.timer = time.AfterFunc(p.every, p.beat)
+		return
+	}
+	p.timer.Reset(p.every)
+}
+
+func (p *pulse) beat() {
+	p.mu.Lock()
+	defer p.mu.Unlock() // held while it is told, so that nothing is when nobody waits any more
+	due, now := p.due, p.now()
+	if p.waiting == 0 || now < due {
+		return
+	}
+	p.arm()
+	if now-due > p.every {
+		p.late(due, now)
+	}
+}
+
+// stalled tells that this process did not get round to anything for a while.
+func (s *stream) stalled(due, now time.Duration) {
+	s.mu.Lock()
+	addrs := s.addrs
+	s.mu.Unlock()
+	for _, addr := range addrs {
+		s.tell(probe.Sample{Sched: due, Start: now, End: now, Address: addr, Class: probe.ClassStalled})
 	}
 }
 
@@ -188,8 +229,10 @@ func (s *stream) launch(ctx context.Context, due time.Duration) {
 			continue
 		}
 		s.flying.Add(1)
+		s.pulse.want()
 		s.group.Go(func() {
 			defer s.flying.Add(-1)
+			defer s.pulse.done()
 			s.tell(s.probe(context.WithoutCancel(ctx), addr, due))
 		})
 	}

@@ -303,7 +303,7 @@ func (w *watcher) held(staged []lab.Staged, length time.Duration) (seen, all int
 	var squares float64
 	for _, s := range staged {
 		truth := (s.Least() + s.Most()) / 2
-		if length > 0 && (truth < length-10*time.Millisecond || truth > length+30*time.Millisecond) || length == 0 && truth < leastProbes*w.every {
+		if length > 0 && (truth < length-10*time.Millisecond || truth > length+10*time.Millisecond) || length == 0 && truth < leastProbes*w.every {
 			continue
 		}
 		all++
