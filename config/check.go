@@ -34,6 +34,8 @@ func (r *reader) check(raw *rawFile) *Config {
 	cfg.States = r.checkStates(raw.states)
 	cfg.Hooks = r.checkHooks(raw)
 	cfg.Gates = r.checkGates(raw)
+	cfg.SignIn = r.checkSignIn(raw, cfg.Server.PublicURL)
+	cfg.Roles, cfg.Members = r.checkRoles(raw)
 	r.checkTouched(raw, cfg)
 	cfg.Secrets = r.secrets
 	return cfg

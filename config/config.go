@@ -23,6 +23,9 @@ type Config struct {
 	States       []State // of other Terraforms, in file order
 	Gates        []Gate  // in file order, one for each environment that a gate lists; then those that need not be written
 	Hooks        []Hook
+	SignIn       SignIn
+	Roles        []Role
+	Members      []Member // the lowest level first
 	Retention    Retention
 
 	// Secrets are all that the file refers to, for masking: no output of ours or of Terraform's may

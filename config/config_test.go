@@ -170,7 +170,7 @@ func TestLoad(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"missing", "absent.yaml", "absent.yaml: cannot be read: no such file or directory"},
 		{"a_folder", ".", ".: cannot be read: is a directory"},
-		{"wrong", "gate.yaml", `gate.yaml:1: server.tokens[0].role: unknown role "boss" (there is viewer, developer, release_manager)`},
+		{"wrong", "gate.yaml", `gate.yaml:1: server.tokens[0].role: unknown role "boss" (there is viewer, developer, release_manager, admin)`},
 		{"windows", "windows.yml", `windows.yml:3: server.colour: unknown key`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,6 +21,8 @@ func table() shape[rawFile] {
 		optional("states", "States of other Terraforms that may own the same things.", list(stateShape(), 0), func(f *rawFile) *[]rawState { return &f.states }),
 		required("gates", "Tests that may say no.", list(gateShape(), 1), func(f *rawFile) *[]rawGate { return &f.gates }),
 		optional("hooks", "Receivers that events are posted to.", list(hookShape(), 0), func(f *rawFile) *[]rawHook { return &f.hooks }),
+		optional("sign_in", "How people sign in besides by token.", signInShape(), func(f *rawFile) *rawSignIn { return &f.signIn }),
+		optional("roles", "What those who sign in may do; tokens have their own role.", rolesShape(), func(f *rawFile) *rawRoles { return &f.roles }),
 		optional("retention", "How long what came in is kept.", retentionShape(), func(f *rawFile) *Retention { return &f.retention }),
 	)
 }
@@ -34,10 +36,10 @@ func serverShape() shape[rawServer] {
 }
 
 func tokenShape() shape[rawToken] {
-	roles := []upgrade.Role{upgrade.RoleViewer, upgrade.RoleDeveloper, upgrade.RoleReleaseManager}
+	roles := upgrade.Roles()
 	return object(
 		required("name", "Name of the person or program, as the journal shows it.", word[string](personRule), func(t *rawToken) *string { return &t.name }),
-		required("role", "What they may do: viewer, developer or release_manager, each including the ones before it.", choice("role", roles, nil), func(t *rawToken) *upgrade.Role { return &t.role }),
+		required("role", "What they may do: viewer, developer, release_manager or admin, each including the ones before it.", choice("role", roles, nil), func(t *rawToken) *upgrade.Role { return &t.role }),
 		optional("gitlab_user_id", "Their id in GitLab, by which authors are told from those who may override.", number[int64](1, 1<<53), func(t *rawToken) *int64 { return &t.user }),
 		required("token", "What they sign in with: at least 16 characters.", line(), func(t *rawToken) *upgrade.Secret { return &t.secret }),
 	)

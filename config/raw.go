@@ -23,6 +23,8 @@ type rawFile struct {
 	states       []rawState
 	gates        []rawGate
 	hooks        []rawHook
+	signIn       rawSignIn
+	roles        rawRoles
 	retention    Retention
 }
 

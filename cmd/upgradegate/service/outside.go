@@ -24,6 +24,7 @@ import (
 // outside is everything that the service talks to.
 type outside struct {
 	forge     lifecycle.Forge
+	members   *gitlab.Client // says who belongs where
 	git       lifecycle.Git
 	terraform lifecycle.Terraform
 	clouds    []gates.Cloud
@@ -51,7 +52,7 @@ func connect(ctx context.Context, o Options, db *store.Store) (*outside, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &outside{forge: forge, git: repos, terraform: limit(tf, c.Terraform.ParallelRuns), mask: terraform.NewMasker(secrets...).Mask}
+	out := &outside{forge: forge, members: forge, git: repos, terraform: limit(tf, c.Terraform.ParallelRuns), mask: terraform.NewMasker(secrets...).Mask}
 	out.states = states.New(states.Config{
 		Stacks: c.Stacks, Foreign: foreign(c), Store: db, Forge: forge, Git: repos, Terraform: tf, Clock: o.Clock, Log: o.Log,
 		Mask: out.mask, Data: under(c.Data, "states"), Parallel: c.Terraform.ParallelRuns,

@@ -103,11 +103,11 @@ func New(ctx context.Context, o Options) (s *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.serveHTTP(o) //nolint:contextcheck // only requests have contexts
+	return s, s.serveHTTP(o, outside) //nolint:contextcheck // only requests have contexts
 }
 
 // serveHTTP wires pages, API and webhooks.
-func (s *Service) serveHTTP(o Options) error {
+func (s *Service) serveHTTP(o Options, out *outside) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	receiver, err := webhooks.New(webhooks.Config{
@@ -132,9 +132,13 @@ func (s *Service) serveHTTP(o Options) error {
 	if err != nil {
 		return err
 	}
+	in, err := signIn(o.Config, out)
+	if err != nil {
+		return err
+	}
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
-		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Hooks: s.hooks, Access: s.Store, Audit: s.Store,
+		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Hooks: s.hooks, Access: s.Store, Audit: s.Store, SignIn: in,
 		Stacks: o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},

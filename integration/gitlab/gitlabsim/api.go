@@ -23,6 +23,7 @@ func (s *Server) routes() http.Handler {
 	s.ciRoutes(mux)
 	s.hookRoutes(mux)
 	s.identityRoutes(mux)
+	s.signInRoutes(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusNotFound, map[string]any{"error": "404 Not Found"})
 	})

@@ -156,7 +156,8 @@ func (s *Server) identityRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		url := s.URL()
 		answer(w, http.StatusOK, map[string]any{
-			"issuer": url, "jwks_uri": url + "/oauth/discovery/keys", "authorization_endpoint": url + "/oauth/authorize", "token_endpoint": url + "/oauth/token",
+			"issuer": url, "jwks_uri": url + "/oauth/discovery/keys", "authorization_endpoint": url + "/oauth/authorize", "token_endpoint": url + "/oauth/token", "userinfo_endpoint": url + "/oauth/userinfo",
+			"scopes_supported": []string{"openid", "profile", "email", "api"}, "code_challenge_methods_supported": []string{"plain", "S256"},
 			"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"},
 		})
 	})

@@ -68,6 +68,12 @@ type state struct {
 	limits     map[int64]*window
 	closed     bool
 	keys       []signingKey
+
+	applications []Application
+	grants       map[string]*grant
+	signedIn     map[string]int64 // access tokens of those who signed in
+	spoilt       map[string]any   // claims of their ID tokens
+	groups       map[string]map[int64]Access
 }
 
 // ids are the last ones given out, one row of numbers per table, as in GitLab's database.
