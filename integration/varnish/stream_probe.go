@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/netip"
@@ -113,7 +114,15 @@ type link struct {
 	asked  int
 }
 
-func (l *link) close() { _ = l.conn.Close() } // everything that mattered has been read
+// close ends the connection. Everything that mattered has been read, so TLS is not told: that would be a packet more
+// for each probe.
+func (l *link) close() {
+	conn := l.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	_ = conn.Close() // as above
+}
 
 // exchange writes a request and reads the answer. Deadlines stand on the connection itself: a context for
 // each step was a tenth of what a probe costs.
