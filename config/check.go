@@ -42,7 +42,10 @@ func (r *reader) check(raw *rawFile) *Config {
 }
 
 func (r *reader) checkServer(raw *rawServer) Server {
-	s := Server{Listen: raw.listen, PublicURL: strings.TrimRight(raw.publicURL, "/")}
+	s := Server{Listen: raw.listen, PublicURL: strings.TrimRight(raw.publicURL, "/"), Pace: raw.pace}
+	if s.Pace.PerSecond == 0 { // the whole of pace was left out
+		s.Pace = Pace{PerSecond: defaultPace, Burst: defaultBurst}
+	}
 	host, port, err := net.SplitHostPort(raw.listen)
 	if err == nil && !r.broken("server.public_url") {
 		switch {

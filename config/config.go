@@ -38,6 +38,13 @@ type Server struct {
 	Listen    string // host:port; beyond loopback only if PublicURL is https
 	PublicURL string // without a slash at its end; empty: Listen picks its own port and nobody said otherwise
 	Tokens    []Token
+	Pace      Pace
+}
+
+// Pace is how fast one caller of the API may ask: Burst at once, and PerSecond in the long run.
+type Pace struct {
+	PerSecond int
+	Burst     int
 }
 
 // Token is what one person or program signs in with.

@@ -31,7 +31,21 @@ func serverShape() shape[rawServer] {
 	return object(
 		defaulted("listen", "Address and port to listen on; beyond loopback only with an https public_url.", word[string](listenRule), "127.0.0.1:8080", func(s *rawServer) *string { return &s.listen }),
 		optional("public_url", "Address that people use; default: the one that is listened on.", httpURL("https://gate.example.org", noPath), func(s *rawServer) *string { return &s.publicURL }),
+		optional("pace", "How fast one caller of the API may ask.", paceShape(), func(s *rawServer) *Pace { return &s.pace }),
 		required("tokens", "People and programs that may sign in.", list(tokenShape(), 1), func(s *rawServer) *[]rawToken { return &s.tokens }),
+	)
+}
+
+// How fast one caller of the API may ask when nobody says otherwise.
+const (
+	defaultPace  = 50
+	defaultBurst = 200
+)
+
+func paceShape() shape[Pace] {
+	return object(
+		defaulted("per_second", "Requests a second in the long run; more get 429.", number[int](1, 10_000), defaultPace, func(p *Pace) *int { return &p.PerSecond }),
+		defaulted("burst", "Requests at once.", number[int](1, 100_000), defaultBurst, func(p *Pace) *int { return &p.Burst }),
 	)
 }
 

@@ -37,6 +37,7 @@ type rawServer struct {
 	listen    string
 	publicURL string
 	tokens    []rawToken
+	pace      Pace
 }
 
 type rawToken struct {

@@ -149,6 +149,8 @@ type Config struct {
 	Notice string
 	// Metrics collects what is served and gives what /metrics shows. Default: a registry of its own.
 	Metrics metrics
+	// Pace is how fast one caller of the API may ask. Optional.
+	Pace Pace
 	// OpenMetrics serves /metrics without a token.
 	OpenMetrics bool
 	Log         *slog.Logger

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -96,13 +95,4 @@ func (s *Server) logUnexpected(c *gin.Context, err error) {
 	case upgrade.CodeInvalid, upgrade.CodeUnauthorized, upgrade.CodeForbidden, upgrade.CodeNotFound,
 		upgrade.CodeConflict, upgrade.CodeStale, upgrade.CodeBusy, upgrade.CodeLimited:
 	}
-}
-
-func writeJSON(c *gin.Context, code int, mediaType string, v any) {
-	c.Header("Content-Type", mediaType)
-	c.Status(code)
-	enc := json.NewEncoder(c.Writer)
-	enc.SetEscapeHTML(false)
-	// The reader has gone, or v cannot be encoded: a test encodes every shape, so it is the reader.
-	_ = enc.Encode(v)
 }

@@ -45,6 +45,7 @@ type Server struct {
 	audit     auditLog
 	signIns   signIns
 	memory    memory
+	pacer     *pacer
 	publicURL string // without a slash at its end
 	gitLabURL string
 	clock     upgrade.Clock
@@ -81,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
 		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, hooks: cfg.Hooks,
-		keys: newKeyring(cfg), audit: cfg.Audit, signIns: signIns{SignIn: cfg.SignIn},
+		keys: newKeyring(cfg), audit: cfg.Audit, pacer: newPacer(cfg.Pace), signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
 		ending: make(chan struct{}),
@@ -150,7 +151,7 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 	} else {
 		r.GET("/metrics", s.guardAPI, show)
 	}
-	s.apiRoutes(r.Group("/api/v1", limitBody, s.guardAPI))
+	s.apiRoutes(r.Group("/api/v1", limitBody, s.guardAPI, s.keepPace))
 	s.verifyRoutes(r.Group("/api/v1", limitBody))
 	s.agentRoutes(r.Group("/api/v1", s.limitAgents))
 	s.pageRoutes(r)
@@ -174,7 +175,7 @@ func (s *Server) guardRest(c *gin.Context) {
 }
 
 func (s *Server) apiRoutes(g *gin.RouterGroup) {
-	g.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, jsonType, openAPI) })
+	g.GET("/openapi.json", func(c *gin.Context) { writeTagged(c, http.StatusOK, jsonType, openAPI) })
 	g.GET("/runs", s.api(s.apiRuns))
 	g.GET("/runs/:id", s.api(s.apiRun))
 	g.GET("/runs/:id/events", s.api(s.apiEvents))
