@@ -59,6 +59,13 @@ func TestFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.SaveAgent(t.Context(), upgrade.Agent{
+		Name: "a", Key: []byte("k"), InvitedBy: "eve", InvitedAt: at, RevokedBy: "hugo", RevokedAt: at, Facts: upgrade.AgentFacts{
+			Version: "v1", Host: "h", Allow: []string{"10.0.0.0/8:80"}, MaxRate: 50, MaxDuration: time.Hour, Offset: -time.Millisecond, RTT: time.Millisecond, MeasuredAt: at,
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	golden(t, "testdata/documents.json", documents(t, path))
 }
 
@@ -71,7 +78,7 @@ func documents(t *testing.T, path string) map[string]any {
 	}
 	docs := map[string]any{}
 	for _, column := range []string{
-		"deliveries.hint", "deliveries.runs", "runs.doc", "results.doc", "evidence.doc", "applies.doc", "orders.doc", "requests.doc", "events.data",
+		"deliveries.hint", "deliveries.runs", "runs.doc", "results.doc", "evidence.doc", "applies.doc", "orders.doc", "requests.doc", "events.data", "agents.doc",
 	} {
 		table, field, _ := strings.Cut(column, ".")
 		var text string
