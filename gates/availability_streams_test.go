@@ -282,7 +282,7 @@ func TestAvailabilityRests(t *testing.T) {
 		{"at_rest", breaks(5*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 30 * time.Second, upgrade.OutcomePassed, "longest outage 300 ms"},
 		{"comes_to_rest", breaks(25*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 300 ms"},
 		{"down_at_the_end", breaks(29800*ms, 400*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 400 ms"},
-		{"never", func(now time.Duration, of probe.Stream) probe.Sample {
+		{"never", func(now time.Duration, _ probe.Stream) probe.Sample {
 			if now > 20*time.Second && now%(9*time.Second) < 200*ms {
 				return probe.Sample{Class: probe.ClassTCPRefused}
 			}

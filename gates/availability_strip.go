@@ -155,7 +155,7 @@ func (s *strip) fill(n int) {
 
 // inMicros returns microseconds, an hour at most.
 func inMicros(d time.Duration) uint32 {
-	return uint32(min(max(d, 0), time.Hour) / time.Microsecond) //nolint:gosec // fits
+	return uint32(min(max(d, 0), time.Hour) / time.Microsecond)
 }
 
 func (s *strip) keepFailure(one single) {

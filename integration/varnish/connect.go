@@ -153,8 +153,8 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 // own, and has a goroutine wait only for contexts that can be cancelled: the waking of threads was a quarter of
 // what a probe costs.
 type deadlineOnly struct {
-	context.Context
-	at time.Time
+	context.Context //nolint:containedctx // it is one
+	at              time.Time
 }
 
 // Deadline returns the deadline.
@@ -170,14 +170,14 @@ func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
 	}
 	ctx = deadlineOnly{ctx, monotonic().Add(c.p.limits.Connect)}
-	conn, err := c.p.dial(ctx, "tcp", c.addr.String())
+	conn, err := c.p.dial(ctx, "tcp", c.addr.String()) //nolint:contextcheck // deadlineOnly wraps the caller's
 	if err != nil {
 		if local := localTrouble(err); local != nil {
 			return nil, local
 		}
 		return nil, c.broke(probe.LayerTCP, tcpClass(err))
 	}
-	if err := c.preamble(ctx, conn); err != nil {
+	if err := c.preamble(ctx, conn); err != nil { //nolint:contextcheck // as above
 		_ = conn.Close() // as below
 		return nil, err
 	}

@@ -174,14 +174,14 @@ type poll struct {
 func TestProbeError(t *testing.T) {
 	measure(t, "How exactly outages are measured")
 	l := site(t)
-	lengths := []time.Duration{100, 137, 300, 337, 1000}
+	lengths := millis(100, 137, 300, 337, 1000)
 	var rows [][]string
 	for _, how := range lab.Breaks() {
 		staged, watchers := staging(t, l, how, lengths, *rounds)
 		for _, length := range lengths {
-			row := []string{fmt.Sprintf("%s %d ms", how, length)}
+			row := []string{fmt.Sprintf("%s %s", how, length)}
 			for _, w := range watchers {
-				row = append(row, w.result(staged, length*time.Millisecond))
+				row = append(row, w.result(staged, length))
 			}
 			rows = append(rows, row)
 		}
@@ -199,18 +199,27 @@ func TestProbeError(t *testing.T) {
 func TestProbeSmallest(t *testing.T) {
 	measure(t, "The shortest outage that is seen each time")
 	l := site(t)
-	lengths := []time.Duration{30, 50, 70, 100, 150, 200, 300, 400}
+	lengths := millis(30, 50, 70, 100, 150, 200, 300, 400)
 	staged, watchers := staging(t, l, lab.BreakDrop, lengths, 2**rounds)
 	var rows [][]string
 	for _, length := range lengths {
-		row := []string{fmt.Sprintf("%d ms", length)}
+		row := []string{length.String()}
 		for _, w := range watchers {
-			seen, all, _, _ := w.held(staged, length*time.Millisecond)
+			seen, all, _, _ := w.held(staged, length)
 			row = append(row, fmt.Sprintf("%d of %d", seen, all))
 		}
 		rows = append(rows, row)
 	}
 	table(t, "drop of|20 ms|50 ms|100 ms|poll 1 s", rows)
+}
+
+// millis returns lengths.
+func millis(list ...int) []time.Duration {
+	out := make([]time.Duration, len(list))
+	for i, n := range list {
+		out[i] = time.Duration(n) * time.Millisecond
+	}
+	return out
 }
 
 // staging stages outages of each length so many times while all watch.
@@ -238,7 +247,7 @@ func staging(t *testing.T, l *lab.Lab, how lab.Break, lengths []time.Duration, t
 		for i, length := range lengths {
 			// Pauses of no common measure with any period, so that outages begin anywhere in it.
 			time.Sleep(620*time.Millisecond + time.Duration(i*37+len(staged)*13%101)*time.Millisecond)
-			one, err := valve.Stage(t.Context(), how, length*time.Millisecond)
+			one, err := valve.Stage(t.Context(), how, length)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,6 +262,7 @@ func staging(t *testing.T, l *lab.Lab, how lab.Break, lengths []time.Duration, t
 
 // watch looks at the site until ctx ends.
 func (w *watcher) watch(ctx context.Context, t *testing.T, l *lab.Lab) {
+	t.Helper()
 	cfg := labConfig()
 	cfg.Dial = l.Dialer(lab.User)
 	if w.every == 0 {

@@ -85,8 +85,8 @@ func TestStaged(t *testing.T) {
 			o := observe(t, l, probe.Stream{Path: given(l.Path("http", "/")), Every: stagedEvery}, func() {
 				time.Sleep(stagedPause)
 				for range times {
-					for _, long := range []time.Duration{100, 137, 300, 337, 1000} {
-						one, err := valve.Stage(t.Context(), how, long*time.Millisecond)
+					for _, long := range []int{100, 137, 300, 337, 1000} {
+						one, err := valve.Stage(t.Context(), how, time.Duration(long)*time.Millisecond)
 						if err != nil {
 							t.Error(err)
 							return
