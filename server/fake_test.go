@@ -396,7 +396,12 @@ func (b *syncBuffer) String() string {
 
 // do sends a request as the owner of token; header holds names and values by turns.
 func (s *site) do(method, target, token, body string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	return s.doIn(context.Background(), method, target, token, body, header...)
+}
+
+// doIn is do within a context.
+func (s *site) doIn(ctx context.Context, method, target, token, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}

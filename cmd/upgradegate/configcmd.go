@@ -12,6 +12,7 @@ import (
 func configCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema"}
 	cmd.AddCommand(
+		passwordCommand(s),
 		&cobra.Command{
 			Use: "check FILE", Short: "Print every mistake in the file", Args: exactly("FILE"),
 			RunE: func(_ *cobra.Command, args []string) error { return checkConfig(s, args[0]) },

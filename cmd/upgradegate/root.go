@@ -32,7 +32,7 @@ pass unlocks the production pipeline.
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath()))
 	})
-	cmd.AddCommand(serveCommand(s), demoCommand(s), configCommand(s), runCommand(s), stackCommand(s), stateCommand(s), invariantCommand(s), vantageCommand(s), agentCommand(s), probeCommand(s), replayCommand(s), hooksCommand(s), gateCommand(s), planCommand(s), verifyCommand(s), simCommand(s), versionCommand(s))
+	cmd.AddCommand(serveCommand(s), demoCommand(s), configCommand(s), runCommand(s), stackCommand(s), stateCommand(s), invariantCommand(s), vantageCommand(s), agentCommand(s), probeCommand(s), replayCommand(s), hooksCommand(s), gateCommand(s), planCommand(s), verifyCommand(s), simCommand(s), auditCommand(s), tokenCommand(s), sessionCommand(s), versionCommand(s))
 	return group(cmd)
 }
 
