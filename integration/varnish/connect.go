@@ -149,35 +149,22 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	return nil, broken
 }
 
-// deadlineOnly is a context with a deadline that nobody waits for. Package net takes the deadline for the socket's
-// own, and has a goroutine wait only for contexts that can be cancelled: the waking of threads was a quarter of
-// what a probe costs.
-type deadlineOnly struct {
-	context.Context //nolint:containedctx // it is one
-	at              time.Time
-}
-
-// Deadline returns the deadline.
-func (d deadlineOnly) Deadline() (time.Time, bool) { return d.at, true }
-
-// Done returns nil: it is never cancelled.
-func (d deadlineOnly) Done() <-chan struct{} { return nil }
-
 // connectOnce opens TCP and, where the address says so, TLS, both within the connect limit, without a
 // second look at what went wrong. The caller closes the connection.
 func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 	if err := c.p.guard.Check(c.addr); err != nil {
 		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
 	}
-	ctx = deadlineOnly{ctx, monotonic().Add(c.p.limits.Connect)}
-	conn, err := c.p.dial(ctx, "tcp", c.addr.String()) //nolint:contextcheck // deadlineOnly wraps the caller's
+	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
+	defer cancel()
+	conn, err := c.p.dial(ctx, "tcp", c.addr.String())
 	if err != nil {
 		if local := localTrouble(err); local != nil {
 			return nil, local
 		}
 		return nil, c.broke(probe.LayerTCP, tcpClass(err))
 	}
-	if err := c.preamble(ctx, conn); err != nil { //nolint:contextcheck // as above
+	if err := c.preamble(ctx, conn); err != nil {
 		_ = conn.Close() // as below
 		return nil, err
 	}
@@ -189,7 +176,7 @@ func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 	// which every server can do without. Ladders offer it, as browsers do.
 	cfg.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	secure := tls.Client(conn, cfg)
-	// As with deadlineOnly: a context that can be cancelled would cost a goroutine.
+	// In place of the context, which would cost a goroutine, and with it the waking of a thread.
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // fails on a closed connection only, as the handshake then does
 	}
