@@ -74,8 +74,8 @@ func wrongs(t *testing.T, path string) (all []string) {
 	return all
 }
 
-// TestAuditFindsWhatWasChanged is S6's "visible for ever": an override cannot be taken out of the log unseen.
-func TestAuditFindsWhatWasChanged(t *testing.T) {
+// TestS6AuditFindsWhatWasChanged is S6's "visible for ever": an override cannot be taken out of the log unseen.
+func TestS6AuditFindsWhatWasChanged(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, spoil, want string }{
 		{"nothing", "SELECT 1", ""},
