@@ -142,6 +142,7 @@ const keepDelivered = 30 * 24 * time.Hour
 
 // Run delivers until ctx ends. It returns when every post that was under way has ended.
 func (r *Room) Run(ctx context.Context) error {
+	defer r.clock.Begin()() // it works but for its pauses
 	changed, cancel := r.journals.Changed()
 	defer cancel()
 	var posting sync.WaitGroup
