@@ -95,7 +95,7 @@ type wireMessage struct {
 
 func wireHookOf(h upgrade.Hook) wireHook {
 	w := wireHook{
-		Name: h.Name, URL: h.URL, Events: slices.Concat([]string{}, h.Events), Stacks: slices.Concat([]upgrade.StackName{}, h.Stacks), File: h.File,
+		Name: h.Name, URL: h.URL, Events: append([]string{}, h.Events...), Stacks: append([]upgrade.StackName{}, h.Stacks...), File: h.File,
 		State: h.State, Why: h.Why, By: h.By, At: utc(h.At), Pending: h.Pending, Dead: h.Dead, Keys: []wireKey{},
 	}
 	for _, k := range h.Keys {
