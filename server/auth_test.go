@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -265,5 +266,100 @@ func TestReadinessDoesNotHang(t *testing.T) {
 	s := newSite(t, w)
 	if got := s.do("GET", "/readyz", "", ""); got.Code != 503 {
 		t.Errorf("answers %d", got.Code)
+	}
+}
+
+// TestEveryPostRefusesOtherSites: whatever is posted by the page of another site has no effect, signed in or
+// not.
+func TestEveryPostRefusesOtherSites(t *testing.T) {
+	s := newSite(t, fullWorld())
+	cookie := session(t, s.do("GET", "/login?token="+managerToken, "", ""))
+	before := s.audit.(*fakeAudit).last().Seq
+	cfg, err := s.world.config(s.log).check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, r := range s.routes(cfg).Routes() {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			continue
+		}
+		tried++
+		target := strings.NewReplacer(":id", "481", ":name", "none", ":message", "1").Replace(r.Path)
+		w := s.do(r.Method, target, "", "", "Cookie", cookie.Name+"="+cookie.Value, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example.org")
+		if w.Code != http.StatusForbidden {
+			t.Errorf("%s %s is answered %d", r.Method, r.Path, w.Code)
+		}
+	}
+	if tried < 20 || s.audit.(*fakeAudit).last().Seq != before || len(s.world.asked) != 0 {
+		t.Errorf("%d posts were tried, asked %v", tried, s.world.asked)
+	}
+}
+
+// TestEveryActIsAudited: what is done and what is refused is kept, with who, on what, why and from where.
+func TestEveryActIsAudited(t *testing.T) {
+	s := newSite(t, fullWorld())
+	log := s.audit.(*fakeAudit)
+	for _, tc := range []struct {
+		name, path, token, body string
+		result                  upgrade.AuditResult
+	}{
+		{"done", "/api/v1/runs/481/relock", managerToken, `{"reason":"too early"}`, upgrade.AuditDone},
+		{"refused", "/api/v1/runs/481/relock", viewerToken, `{"reason":"too early"}`, upgrade.AuditRefused},
+		{"stale", "/api/v1/runs/481/relock", managerToken, `{"reason":"too early","rev":1}`, upgrade.AuditRefused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s.do("POST", tc.path, tc.token, tc.body)
+			e := log.last()
+			if e.Act != upgrade.ActRelock || e.On != "run 481" || e.Run != 481 || e.Project == "" || e.Stack == "" || e.Why != "too early" || e.From != "192.0.2.1" || e.Via != "token" || e.Result != tc.result || e.Who == "" {
+				t.Errorf("kept %+v", e)
+			}
+			if (e.Result == upgrade.AuditRefused) != (e.Detail != "") {
+				t.Errorf("why: %q", e.Detail)
+			}
+		})
+	}
+	n := log.last().Seq
+	for range 2 {
+		s.do("POST", "/api/v1/runs/481/relock", managerToken, `{"reason":"twice"}`, "Idempotency-Key", "k")
+	}
+	if log.last().Seq != n+1 {
+		t.Errorf("a post that was sent twice is kept %d times", log.last().Seq-n)
+	}
+	s.do("GET", "/login?token=wrong-token-of-nobody", "", "")
+	if e := log.last(); e.Act != upgrade.ActSignIn || e.Result != upgrade.AuditRefused {
+		t.Errorf("a refused sign-in is kept as %+v", e)
+	}
+	for range 3 * maxRefusals {
+		s.do("GET", "/login?token=wrong-token-of-nobody", "", "")
+	}
+	if got := log.last().Seq - n; got > maxRefusals+2 {
+		t.Errorf("strangers wrote %d entries", got)
+	}
+}
+
+// TestSessionEnds: a session ends when nobody uses it, and when its time is over.
+func TestSessionEnds(t *testing.T) {
+	now := fakeNow()
+	s := newSite(t, fullWorld(), func(c *Config) {
+		c.Now = func() time.Time { return now }
+		c.SignIn.Limits = SessionLimits{Idle: time.Hour, Absolute: 3 * time.Hour}
+	})
+	in := func(cookie *http.Cookie, path string) bool {
+		code := s.do("GET", path, "", "", "Cookie", cookie.Name+"="+cookie.Value).Code
+		return code != 303 && code != 401
+	}
+	used, unused, watched := session(t, s.do("GET", "/login?token="+managerToken, "", "")), session(t, s.do("GET", "/login?token="+managerToken, "", "")), session(t, s.do("GET", "/login?token="+viewerToken, "", ""))
+	for i := range 8 {
+		now = now.Add(25 * time.Minute)
+		if want := now.Sub(fakeNow()) < 3*time.Hour; in(used, "/") != want {
+			t.Errorf("step %d: the session that is used counts: %v", i, !want)
+		}
+		if want := now.Sub(fakeNow()) <= time.Hour; in(watched, "/board/parts/lead") != want {
+			t.Errorf("step %d: a page that asks by itself keeps somebody signed in: %v", i, !want)
+		}
+	}
+	if in(unused, "/") {
+		t.Error("the session that nobody used counts")
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -324,6 +326,25 @@ func TestAPITokens(t *testing.T) {
 			t.Errorf("the audit log has %s%s", acts, wrong)
 		}
 	}
+	verify := func(code int, want string) {
+		t.Helper()
+		out := &logBuffer{}
+		p := exec.Command(os.Args[0], "audit", "verify", "--database", h.path("gate.db"))
+		p.Env, p.Stdout, p.Stderr = []string{asProgram + "=1"}, out, out
+		_ = p.Run() // its code is looked at
+		if p.ProcessState.ExitCode() != code || !strings.Contains(out.String(), want) {
+			t.Errorf("audit verify ends with %d %s, want %d %q", p.ProcessState.ExitCode(), out, code, want)
+		}
+	}
+	verify(exitOK, "whole: ") // while the service runs
+	db, err := sql.Open("sqlite", "file:"+h.path("gate.db")+"?_pragma=busy_timeout(5000)")
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	for _, statement := range []string{"DROP TRIGGER audit_no_delete", "DELETE FROM audit WHERE seq = 2"} {
+		_, err := db.ExecContext(t.Context(), statement)
+		check(t, err)
+	}
+	verify(exitClosed, "entry 2 is missing")
 	if log := h.log.String(); strings.Contains(log, secret.Reveal()) {
 		t.Error("the log has the token")
 	}

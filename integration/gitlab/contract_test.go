@@ -79,6 +79,7 @@ func testContract(t *testing.T, newFixture func(*testing.T) fixture) {
 	t.Run("status", func(t *testing.T) { contractStatus(t, c, project, mr, me) })
 	t.Run("play", func(t *testing.T) { contractPlay(t, c, project) })
 	t.Run("note", func(t *testing.T) { contractNote(t, c, project, mr, me) })
+	t.Run("members", func(t *testing.T) { contractMembers(t, c, project, me) })
 	t.Run("absent", func(t *testing.T) { contractAbsent(t, c, project) })
 }
 
@@ -268,6 +269,24 @@ func contractNote(t *testing.T, c *gitlab.Client, p forge.Project, mr forge.Merg
 		}
 	}
 	wantCode(t, upgrade.CodeInvalid, c.UpsertNote(ctx, p.ID, mr.IID, "a --> b", "x"))
+}
+
+// contractMembers: levels of members of a project, and none for those who are no member of what there may be.
+func contractMembers(t *testing.T, c *gitlab.Client, p forge.Project, me int64) {
+	t.Helper()
+	level, err := c.ProjectLevel(t.Context(), p.Path, me)
+	check(t, err)
+	if level < 30 {
+		t.Errorf("our own level in %s is %d", p.Path, level)
+	}
+	for name, ask := range map[string]func() (int, error){
+		"user_that_does_not_exist":  func() (int, error) { return c.ProjectLevel(t.Context(), p.Path, 1<<40) },
+		"group_that_does_not_exist": func() (int, error) { return c.GroupLevel(t.Context(), "no-such-group/"+p.Path, me) },
+	} {
+		if level, err := ask(); err != nil || level != 0 {
+			t.Errorf("%s: level %d, %v", name, level, err)
+		}
+	}
 }
 
 func contractAbsent(t *testing.T, c *gitlab.Client, p forge.Project) {
