@@ -80,7 +80,7 @@ func (s *States) planned(ctx context.Context, src *source) (plan.Root, error) {
 		Checkout: filepath.Join(work, "checkout"), Data: work, Unlocked: true, Workspace: src.site.Workspace,
 		VarFiles: src.site.VarFiles, BackendConfig: src.site.BackendConfig, Env: src.site.Env,
 	}
-	was, err := os.ReadFile(filepath.Join(work, readyFile))
+	was, err := os.ReadFile(filepath.Join(src.dir, "drift", readyFile))
 	held := err == nil && string(was) == string(tree)
 	if !held {
 		if err := errors.Join(os.RemoveAll(work), os.MkdirAll(root.Checkout, 0o750)); err != nil {

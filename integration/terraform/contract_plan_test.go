@@ -1,3 +1,4 @@
+//nolint:thelper // its functions are tests, run by TestContract
 package terraform_test
 
 import (
