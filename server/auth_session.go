@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -52,9 +53,7 @@ func (s *Server) apiMe(c *gin.Context) error {
 	who := callerOf(c)
 	me := wireMe{Name: who.person.Name, Subject: who.identity.Subject, Via: who.via, Role: who.person.Role, Projects: map[string]upgrade.Role{}, Acts: []upgrade.Act{}}
 	if who.person.Rights != nil {
-		for project, role := range *who.person.Rights {
-			me.Projects[project] = role
-		}
+		maps.Copy(me.Projects, *who.person.Rights)
 	}
 	for _, act := range upgrade.Acts() {
 		if upgrade.May(who.person, act, upgrade.Object{}) == nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-var updateWalk = flag.Bool("update-authorisation", false, "rewrite docs/authorisation.md") //nolint:gochecknoglobals // a flag of the test
+var updateWalk = flag.Bool("update-authorisation", false, "rewrite docs/authorisation.md")
 
 const authorisationFile = "../docs/authorisation.md"
 
@@ -28,17 +28,17 @@ type askedWorld struct {
 	*world
 }
 
-func (w askedWorld) projectOf(id upgrade.RunID) string {
-	run, _ := w.world.Run(context.Background(), id) //nolint:usetesting // one that does not exist belongs to nobody
+func (w askedWorld) projectOf(ctx context.Context, id upgrade.RunID) string {
+	run, _ := w.Run(ctx, id) // one that does not exist belongs to nobody
 	return run.Project
 }
 
-func (w askedWorld) Ask(_ context.Context, r upgrade.Request) error {
-	return upgrade.May(r.By, upgrade.ActOfRequest(r.Kind), upgrade.Object{Project: w.projectOf(r.Run)})
+func (w askedWorld) Ask(ctx context.Context, r upgrade.Request) error {
+	return upgrade.May(r.By, upgrade.ActOfRequest(r.Kind), upgrade.Object{Project: w.projectOf(ctx, r.Run)})
 }
 
-func (w askedWorld) Repeat(_ context.Context, run upgrade.RunID, kind upgrade.HintKind, by upgrade.Person, _ string) (upgrade.DeliveryID, error) {
-	return "x", upgrade.May(by, upgrade.ActOfHint(kind), upgrade.Object{Project: w.projectOf(run)})
+func (w askedWorld) Repeat(ctx context.Context, run upgrade.RunID, kind upgrade.HintKind, by upgrade.Person, _ string) (upgrade.DeliveryID, error) {
+	return "x", upgrade.May(by, upgrade.ActOfHint(kind), upgrade.Object{Project: w.projectOf(ctx, run)})
 }
 
 func (w askedWorld) SetBase(_ context.Context, _ upgrade.StackName, _ upgrade.Commit, by upgrade.Person, _ string) (upgrade.Base, error) {
@@ -70,7 +70,8 @@ func (askedAgents) Revoke(_ context.Context, _ upgrade.AgentName, by upgrade.Per
 // keptAccess has a session and a token of somebody else's, which nobody can end.
 type keptAccess struct{ fakeAccess }
 
-func (*keptAccess) EndSession(context.Context, string) error                  { return nil }
+func (*keptAccess) EndSession(context.Context, string) error { return nil }
+
 func (*keptAccess) EndToken(context.Context, string, string, time.Time) error { return nil }
 
 // walkers are those with whom every route is tried, besides nobody. The last two are release managers, of
@@ -135,7 +136,7 @@ func TestEveryRouteAsksWhoMay(t *testing.T) {
 	want, err := os.ReadFile(authorisationFile)
 	if err != nil || string(want) != text.String() {
 		t.Errorf("%s differs: a route asks for another role, or is new (look at it, then rewrite it with -update-authorisation): %v", authorisationFile, err)
-		for _, line := range strings.Split(text.String(), "\n") {
+		for _, line := range strings.SplitSeq(text.String(), "\n") {
 			if !strings.Contains(string(want), line) {
 				t.Log(line)
 			}

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -35,9 +36,8 @@ func (c *commit) auditPhases() error {
 		if event.Kind != upgrade.EventPhase {
 			continue
 		}
-		switch upgrade.Phase(event.Data["to"]) {
-		case upgrade.PhaseApplying, upgrade.PhaseUnlocked, upgrade.PhaseRelocked, upgrade.PhasePromoted, upgrade.PhaseSuperseded:
-		default:
+		told := []upgrade.Phase{upgrade.PhaseApplying, upgrade.PhaseUnlocked, upgrade.PhaseRelocked, upgrade.PhasePromoted, upgrade.PhaseSuperseded}
+		if !slices.Contains(told, upgrade.Phase(event.Data["to"])) {
 			continue
 		}
 		who := event.Who

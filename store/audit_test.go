@@ -106,7 +106,7 @@ func TestS6AuditFindsWhatWasChanged(t *testing.T) {
 // TestAuditFindsAnyFlippedByte flips one byte of one column of one entry, each time another.
 func TestAuditFindsAnyFlippedByte(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	random := rand.New(rand.NewPCG(1, 2))
 	columns := []string{"at", "who", "gl_user", "via", "origin", "act", "object", "project", "stack", "run_id", "why", "result", "detail", "prev", "hash"}
 	path := audited(t, 20)
 	db, err := sql.Open("sqlite", "file:"+path)

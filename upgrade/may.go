@@ -109,14 +109,13 @@ func ActOfRequest(kind RequestKind) Act {
 
 // ActOfHint returns the act of asking for a further attempt.
 func ActOfHint(kind HintKind) Act {
-	switch kind {
-	case HintRetry:
+	if kind == HintRetry {
 		return ActRetry
-	case HintRehearse:
-		return ActRehearse
-	default:
-		return ActPlay
 	}
+	if kind == HintRehearse {
+		return ActRehearse
+	}
+	return ActPlay
 }
 
 // words is the act behind "may not".
