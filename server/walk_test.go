@@ -136,7 +136,7 @@ func TestEveryRouteAsksWhoMay(t *testing.T) {
 	want, err := os.ReadFile(authorisationFile)
 	if err != nil || string(want) != text.String() {
 		t.Errorf("%s differs: a route asks for another role, or is new (look at it, then rewrite it with -update-authorisation): %v", authorisationFile, err)
-		for _, line := range strings.SplitSeq(text.String(), "\n") {
+		for line := range strings.SplitSeq(text.String(), "\n") {
 			if !strings.Contains(string(want), line) {
 				t.Log(line)
 			}
