@@ -120,6 +120,7 @@ type Config struct {
 	Stretches  stretches
 	Agents     agents
 	Hooks      hooks
+	Plans      plans
 
 	// Access keeps sessions and API tokens, Audit what was done.
 	Access access
@@ -163,7 +164,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Hooks": cfg.Hooks != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Hooks": cfg.Hooks != nil, "Plans": cfg.Plans != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

@@ -60,6 +60,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Agent": wireAgent{}, "AgentClock": wireClock{}, "AgentPage": page[wireAgent]{}, "Invite": wireInvite{}, "EnrolToken": wireToken{}, "Revoked": wireRevoked{},
 		"Me": wireMe{}, "Session": wireSession{}, "SessionPage": page[wireSession]{}, "Ended": wireEnded{}, "APIToken": wireAPIToken{}, "APITokenPage": page[wireAPIToken]{},
 		"MadeToken": wireMadeToken{}, "AuditEntry": wireAudit{}, "AuditPage": page[wireAudit]{}, "AuditCheck": wireAuditCheck{},
+		"WholePlan": wireWholePlan{}, "Change": wireChange{}, "Move": wireMove{}, "Output": wireOutput{}, "Environment": wireEnvironment{}, "EnvironmentPage": page[wireEnvironment]{},
 		"Hook": wireHook{}, "HookKey": wireKey{}, "HookPage": page[wireHook]{}, "NewHook": wireNewHook{}, "MadeHook": wireMadeHook{}, "HookAct": wireHookAct{}, "HookTest": wireHookTest{}, "HookRemoved": wireHookRemoved{}, "HookMessage": wireMessage{}, "HookMessagePage": page[wireMessage]{},
 		"SetBase": wireSetBase{}, "State": wireState{}, "Invariant": wireInvariant{}, "InvariantPage": page[wireInvariant]{}, "Stretch": wireStretch{}, "Checking": wireChecking{}, "StatePage": page[wireState]{}, "Played": played{}, "StackPage": page[wireStack]{}, "Question": wireQuestion{}, "Verification": wireVerification{},
 		"RunPage": page[wireRun]{}, "EventPage": page[wireEvent]{}, "ResultPage": page[wireResult]{}, "DeliveryPage": page[wireDelivery]{},

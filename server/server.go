@@ -40,6 +40,7 @@ type Server struct {
 	stretches  stretches
 	agents     agents
 	hooks      hooks
+	plans      plans
 
 	keys      *keyring
 	audit     auditLog
@@ -81,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, hooks: cfg.Hooks,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, hooks: cfg.Hooks, plans: cfg.Plans,
 		keys: newKeyring(cfg), audit: cfg.Audit, pacer: newPacer(cfg.Pace), signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
@@ -182,6 +183,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.GET("/runs/:id/results", s.api(s.apiResults))
 	g.GET("/runs/:id/gates", s.api(s.apiGates))
 	g.GET("/runs/:id/gates/:gate/csv", s.api(s.apiCSV))
+	g.GET("/runs/:id/plan", s.api(s.apiPlan))
 	g.GET("/runs/:id/log/:stage", s.api(s.apiLog))
 	for _, a := range theActs() {
 		g.POST("/runs/:id/"+a.name, s.api(s.apiAct(a)))
@@ -191,6 +193,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	g.POST("/stacks/:name/base", s.api(s.apiSetBase))
 	g.GET("/states", s.api(s.apiStates))
 	g.POST("/states/:name/refresh", s.api(s.apiRefreshState))
+	g.GET("/environments", s.api(s.apiEnvironments))
 	g.GET("/invariants", s.api(s.apiInvariants))
 	g.GET("/invariants/:name", s.api(s.apiInvariant))
 	g.POST("/invariants/:name/check", s.api(s.apiCheckInvariant))

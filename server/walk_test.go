@@ -79,8 +79,12 @@ func (*keptAccess) EndToken(context.Context, string, string, time.Time) error { 
 func walkers() []upgrade.Person {
 	here, there := upgrade.Rights{"platform/ecs-master": upgrade.RoleReleaseManager}, upgrade.Rights{"platform/cms": upgrade.RoleReleaseManager}
 	return []upgrade.Person{
-		{Name: "viewer", Role: upgrade.RoleViewer}, {Name: "developer", Role: upgrade.RoleDeveloper}, {Name: "release manager", Role: upgrade.RoleReleaseManager},
-		{Name: "admin", Role: upgrade.RoleAdmin}, {Name: "of the project", Role: upgrade.RoleViewer, Rights: &here}, {Name: "of another", Role: upgrade.RoleViewer, Rights: &there},
+		{Name: "viewer", Role: upgrade.RoleViewer},
+		{Name: "developer", Role: upgrade.RoleDeveloper},
+		{Name: "release manager", Role: upgrade.RoleReleaseManager},
+		{Name: "admin", Role: upgrade.RoleAdmin},
+		{Name: "of the project", Role: upgrade.RoleViewer, Rights: &here},
+		{Name: "of another", Role: upgrade.RoleViewer, Rights: &there},
 	}
 }
 
