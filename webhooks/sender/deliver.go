@@ -132,7 +132,7 @@ func (r *Room) try(ctx context.Context, h upgrade.Hook, m upgrade.HookMessage) e
 	}
 	got := r.post(ctx, h, messageID(h.Name, m.Event), body)
 	if ctx.Err() != nil {
-		return nil // cut off by our own end: tried again after the start
+		return nil //nolint:nilerr // cut off by our own end: tried again after the start
 	}
 	was, now := m.Tries, r.clock.Now()
 	m.Tries, m.TriedAt, m.Answer, m.NextAt = m.Tries+1, now, got.words, now.Add(max(r.backoff(m.Tries+1), got.after))

@@ -244,6 +244,6 @@ func (r *Room) pause(ctx context.Context, changed <-chan struct{}, at time.Time)
 // changed the subscription meanwhile.
 func (r *Room) unexpected(ctx context.Context, what string, name upgrade.HookName, err error) {
 	if ctx.Err() == nil && !errors.Is(err, context.Canceled) && upgrade.CodeOf(err) != upgrade.CodeStale {
-		r.log.ErrorContext(ctx, what, "hook", name, "err", err)
+		r.log.ErrorContext(ctx, "subscription could not be served", "what", what, "hook", name, "err", err)
 	}
 }
