@@ -64,7 +64,7 @@ func TestGeneratedClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		calledSite(t).Handler().ServeHTTP(w, r) // a world of its own for each call: one must not spoil the next
+		calledSite(t).Handler().ServeHTTP(w, r) //nolint:contextcheck // a world of its own for each call: one must not spoil the next
 	}))
 	defer srv.Close()
 	t.Log(run(input, filepath.Join(dir, "apiclient"), srv.URL))

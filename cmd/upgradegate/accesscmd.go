@@ -18,7 +18,7 @@ import (
 )
 
 // revoking is a method of the client that revokes what has that id.
-type revoking = func(c *client.Client, ctx context.Context, id string) error //nolint:revive // a method expression has its receiver first
+type revoking = func(c *client.Client, ctx context.Context, id string) error
 
 func tokenCommand(s streams) *cobra.Command {
 	r := &remote{streams: s}

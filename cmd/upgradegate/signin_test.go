@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,9 +85,9 @@ func (b *browser) cookie() string {
 // callback returns where GitLab sent the browser back to last.
 func (b *browser) callback() string {
 	b.Helper()
-	for i := len(b.been) - 1; i >= 0; i-- {
-		if strings.Contains(b.been[i], "/callback?") {
-			return b.been[i]
+	for _, address := range slices.Backward(b.been) {
+		if strings.Contains(address, "/callback?") {
+			return address
 		}
 	}
 	b.Fatal("GitLab sent nobody back")
@@ -95,6 +96,7 @@ func (b *browser) callback() string {
 
 // signedIn is a house in which people sign in with GitLab, and its service a process.
 func signedIn(t *testing.T) (*house, *process, gitlabsim.User) {
+	t.Helper()
 	h := newHouse(t, setup{real: true})
 	app := h.gitlab.AddApplication(gitlabsim.Application{Redirect: h.url + "/login/gitlab/callback"})
 	mallory := h.gitlab.AddUser(gitlabsim.User{Username: "mallory"})

@@ -70,12 +70,13 @@ func TestTLSDemands(t *testing.T) {
 			})
 			l := climbOne(t, addr, probe.Path{URL: "https://site.test/", CAFile: tt.ca, ViaVarnish: true, Expect: tt.expect})
 			rung, _ := l.Broken()
-			told := rung.Detail
+			var told strings.Builder
+			told.WriteString(rung.Detail)
 			for _, w := range l.Warnings {
-				told += w.Detail
+				told.WriteString(w.Detail)
 			}
-			if rung.Class != tt.class || tt.class != "" && rung.Layer != probe.LayerTLS || !strings.Contains(told, tt.says) || (len(l.Warnings) > 0) != tt.warns {
-				t.Errorf("got %s %q and %d warnings, want %s that says %q", rung.Class, told, len(l.Warnings), tt.class, tt.says)
+			if rung.Class != tt.class || tt.class != "" && rung.Layer != probe.LayerTLS || !strings.Contains(told.String(), tt.says) || (len(l.Warnings) > 0) != tt.warns {
+				t.Errorf("got %s %q and %d warnings, want %s that says %q", rung.Class, told.String(), len(l.Warnings), tt.class, tt.says)
 			}
 		})
 	}

@@ -264,19 +264,20 @@ func (r row) look(t *testing.T, l *Lab, from Place, path probe.Path) string {
 	if rung.Layer != layer || rung.Class != class && (r.or == "" || rung.Class != r.or) {
 		t.Errorf("%s: broken at %q with %q, want %q with %q: %s", from, rung.Layer, rung.Class, layer, class, rung.Detail)
 	}
-	told := rung.Detail
+	var told strings.Builder
+	told.WriteString(rung.Detail)
 	for _, w := range ladders[0].Warnings {
-		if told += "warns: " + w.Detail; w.Class != r.warns {
+		if told.WriteString("warns: " + w.Detail); w.Class != r.warns {
 			t.Errorf("%s warns of %s: %s", from, w.Class, w.Detail)
 		}
 	}
 	if r.warns != "" && len(ladders[0].Warnings) != 1 && from == User {
 		t.Errorf("%s: %d warnings, want one of %s", from, len(ladders[0].Warnings), r.warns)
 	}
-	if (rung.Class != r.or || r.or == "") && from == User && !strings.Contains(told, says) {
-		t.Errorf("%s says %q, want %q", from, told, says)
+	if (rung.Class != r.or || r.or == "") && from == User && !strings.Contains(told.String(), says) {
+		t.Errorf("%s says %q, want %q", from, told.String(), says)
 	}
-	return string(from) + " " + took.String() + " " + string(rung.Layer) + " " + string(rung.Class) + ": " + told
+	return string(from) + " " + took.String() + " " + string(rung.Layer) + " " + string(rung.Class) + ": " + told.String()
 }
 
 // TestOneDeadAddress: of two addresses behind the name one is nobody's.
