@@ -33,6 +33,8 @@ test: ## all tests, with the race detector; installs or builds what they need, o
 	@scripts/test-needs
 	@# all histories: with the race detector only a slice of them is played
 	@[ -n "$(ARGS)" ] || go test -timeout $(TEST_TIMEOUT) -run 'Histories|InEachPhase' ./lifecycle
+	@# and what measures milliseconds, alone
+	@[ -n "$(ARGS)" ] || $(TEST_ENV) go test -timeout $(TEST_TIMEOUT) -p 1 -run 'Stag|Stream' ./integration/varnish/...
 	@$(TEST_ENV) go test -race -timeout $(TEST_TIMEOUT) -p $(TEST_P) $(ARGS) $(PKGS)
 
 lint: ## what CI checks without running the code

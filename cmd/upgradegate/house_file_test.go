@@ -39,7 +39,7 @@ func (h *house) writeFile(binary string) {
 		places = "vantages: [{name: staging-a, kind: agent}]\n"
 	}
 	if h.watched {
-		gateList += "  - {name: outage, kind: availability, environments: [staging], path: site, every: 20ms, baseline: 200ms}\n"
+		gateList += "  - {name: outage, kind: availability, environments: [staging], path: site, every: 50ms, baseline: 200ms, settle: 1s}\n"
 	}
 	if h.guarded {
 		gateList += "  - {name: guard, kind: destroy-guard, environments: [staging], types: [terraform_data]}\n"

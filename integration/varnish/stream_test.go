@@ -97,6 +97,9 @@ func (b *breakable) path() probe.Path {
 
 // TestStreamSeesOutages: a stall without any error and a time of wrong answers are found at their length.
 func TestStreamSeesOutages(t *testing.T) {
+	if raced {
+		t.Skip("it measures milliseconds, which the race detector makes too slow")
+	}
 	const every, long, down = 20 * time.Millisecond, 1500 * time.Millisecond, 400 * time.Millisecond
 	tests := []struct {
 		name  string
@@ -238,6 +241,9 @@ func TestStreamClasses(t *testing.T) {
 
 // TestStreamAddresses: every address is probed at the full rate, those that DNS finds later too.
 func TestStreamAddresses(t *testing.T) {
+	if raced {
+		t.Skip("it measures milliseconds, which the race detector makes too slow")
+	}
 	b := newBreakable(t)
 	two := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), b.addr.Port())
 	resolver := &turning{answers: [][]netip.Addr{{b.addr.Addr()}, {two.Addr(), b.addr.Addr()}}}

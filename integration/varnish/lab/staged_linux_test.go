@@ -65,6 +65,9 @@ func given(path probe.Path) probe.Path {
 // TestStaged stages outages of known lengths in each way, and finds each of them, with its true length between
 // what is certain and what is possible.
 func TestStaged(t *testing.T) {
+	if raced {
+		t.Skip("it measures milliseconds, which the race detector makes too slow")
+	}
 	times := 2
 	if soaking() {
 		times = 10
@@ -82,6 +85,7 @@ func TestStaged(t *testing.T) {
 				}
 			}()
 			var staged []Staged
+			calm := unlessBusy(t)
 			o := observe(t, l, probe.Stream{Path: given(l.Path("http", "/")), Every: stagedEvery}, func() {
 				time.Sleep(stagedPause)
 				for range times {
@@ -96,6 +100,7 @@ func TestStaged(t *testing.T) {
 					}
 				}
 			})
+			calm()
 			holdAgainst(t, o, staged)
 		})
 	}
@@ -149,6 +154,9 @@ func isBlind(w probe.Watched, from, to time.Duration) bool {
 // TestStagedQuiet: where nothing is broken nothing is found, but for times in which the prober was blind, or in
 // which everything on this machine waited for a processor, the site as well.
 func TestStagedQuiet(t *testing.T) {
+	if raced {
+		t.Skip("it measures milliseconds, which the race detector makes too slow")
+	}
 	long := 20 * time.Second
 	if soaking() {
 		long = 10 * time.Minute
@@ -201,6 +209,22 @@ func (p *pressure) measure() {
 		case <-time.After(stagedEvery):
 		case <-p.stop:
 			return
+		}
+	}
+}
+
+// unlessBusy measures from now on; what it returns skips the test if so much waited for a processor since that
+// nothing can be said about milliseconds.
+func unlessBusy(t *testing.T) (calm func()) {
+	t.Helper()
+	p := &pressure{began: time.Now(), stop: make(chan struct{})}
+	p.group.Go(p.measure)
+	return func() {
+		t.Helper()
+		close(p.stop)
+		p.group.Wait()
+		if share := p.share(0, time.Since(p.began)); share > 0.25 {
+			t.Skipf("something waited for a processor for %.0f %% of the time: nothing can be measured", 100*share)
 		}
 	}
 }

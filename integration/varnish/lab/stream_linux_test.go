@@ -58,6 +58,9 @@ func guard(t *testing.T) varnish.Guard {
 // TestStream stages outages of a known length and holds what a stream finds against it. The slack is for
 // a machine that is busy with other tests as well.
 func TestStream(t *testing.T) {
+	if raced {
+		t.Skip("it measures milliseconds, which the race detector makes too slow")
+	}
 	const every, slack = 20 * time.Millisecond, 60 * time.Millisecond
 	tests := []struct {
 		name, scheme, page string
@@ -82,7 +85,9 @@ func TestStream(t *testing.T) {
 			}
 			path := l.Path(test.scheme, test.page)
 			for try := 1; ; try++ {
+				calm := unlessBusy(t)
 				w, _, least, most := staged(t, l, path, every, 400*time.Millisecond, 337*time.Millisecond, time.Second, test.fault)
+				calm()
 				t.Logf("broken for %s to %s; %d of %d probes failed, blind %v", least, most, w.Failed, w.Sent, w.Blind)
 				if len(w.Blind) > 0 && try < 3 {
 					continue // this machine stood still itself
