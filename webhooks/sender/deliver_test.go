@@ -108,8 +108,8 @@ func TestGivenUpAfterThreeDays(t *testing.T) {
 		synctest.Wait()
 		stop()
 		again := to.all()
-		if len(again) != 11 || again[10].id != got[0].id || again[10].body != got[0].body || s.messages[0].State != upgrade.MessageDelivered {
-			t.Errorf("sent again: %+v, %+v", again[10:], s.messages)
+		if len(again) != 11 || again[10].id != got[0].id || again[10].body != got[0].body || s.kept()[0].State != upgrade.MessageDelivered {
+			t.Errorf("sent again: %+v, %+v", again[10:], s.kept())
 		}
 	})
 }
@@ -125,7 +125,7 @@ func TestGoneStopsDelivering(t *testing.T) {
 		s.write(1, upgrade.EventNote, "one", nil)
 		s.write(2, upgrade.EventNote, "two", nil)
 		time.Sleep(24 * time.Hour)
-		if h := s.hooks["chat"]; len(to.all()) != 1 || h.State != upgrade.HookGone || h.Why == "" {
+		if h := s.hook("chat"); len(to.all()) != 1 || h.State != upgrade.HookGone || h.Why == "" {
 			t.Fatalf("%d posts, %+v", len(to.all()), h)
 		}
 		to.mu.Lock()
@@ -162,7 +162,7 @@ func TestReceiverThatHangs(t *testing.T) {
 		}
 		time.Sleep(postWithin)
 		stop()
-		for _, m := range s.messages {
+		for _, m := range s.kept() {
 			if m.Hook == "slow" && (m.Tries != 1 || m.Answer != "no answer within 10s") {
 				t.Errorf("%+v", m)
 			}

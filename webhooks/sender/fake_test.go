@@ -91,6 +91,20 @@ func (s *shelves) SaveHook(_ context.Context, h upgrade.Hook) (upgrade.Hook, err
 	return h, nil
 }
 
+// hook returns a subscription as it is kept.
+func (s *shelves) hook(name upgrade.HookName) upgrade.Hook {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hooks[name]
+}
+
+// kept returns the messages as they are kept.
+func (s *shelves) kept() []upgrade.HookMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.messages)
+}
+
 func (s *shelves) RemoveHook(_ context.Context, name upgrade.HookName) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
