@@ -1,0 +1,154 @@
+package browser
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+const (
+	// watchPage counts the parts that were put into the page, and how far things moved that nobody touched.
+	watchPage = `
+	window.swaps = 0; window.shift = 0; window.shifted = [];
+	document.addEventListener("htmx:after:swap", () => swaps++);
+	new PerformanceObserver(list => {
+		for (const e of list.getEntries()) {
+			shift += e.value;
+			shifted.push(e.value.toFixed(4) + " " + e.sources.map(s => s.node?.outerHTML?.slice(0, 100) ?? "?").join(" | "));
+		}
+	}).observe({type: "layout-shift"});`
+
+	// hurry makes the page's clock run ten times as fast.
+	hurry = `
+	(() => {
+		const timeout = window.setTimeout, interval = window.setInterval;
+		window.setTimeout = (f, ms, ...args) => timeout(f, ms / 10, ...args);
+		window.setInterval = (f, ms, ...args) => interval(f, ms / 10, ...args);
+	})();`
+)
+
+// step has one resource of run 483 applied, of many.
+func (s *site) step(n int) {
+	s.world.write(483, upgrade.Event{
+		At: s.world.Now(), Kind: upgrade.EventPhase, Who: "by rule", Text: fmt.Sprintf("step %d", n),
+		Data: map[string]string{"from": "applying", "to": "applying"},
+	}, func(r *upgrade.Run) {
+		r.Phase, r.Progress = upgrade.PhaseApplying, upgrade.Progress{Done: 100 + n, Total: 900}
+	})
+}
+
+// TestLiveUpdates: what somebody opened, is reading or was about to press is the same after a hundred updates,
+// and nothing jumped.
+func TestLiveUpdates(t *testing.T) {
+	s := newSite(t)
+	s.world.is.Results[483] = s.world.is.Results[481]
+	s.step(0)
+	p := openTab(t, s)
+	p.first(watchPage)
+	p.open("/runs/483")
+	p.until(`document.querySelector("#conn-text").textContent === "Live" && !document.querySelector("#conn").hidden`)
+	p.do("open a gate that is closed and the log in one", loadScript(`
+		window.opened = document.querySelector("#gates details.gate:not([open])"); opened.open = true;
+		window.sub = document.querySelector("#gates details.sub"); sub.closest("details.gate").open = true; sub.open = true;
+		window.focused = document.querySelector("#verdict a"); focused.focus();
+		performance.now()`))
+	p.until(`document.activeElement === focused`)
+	eval[bool](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => { shift = 0; shifted = []; done(true); })))`)
+	n := 0
+	for eval[int](p, `swaps`) < 100 {
+		n++
+		s.step(n)
+		p.until(fmt.Sprintf(`document.querySelector("#verdict").innerText.includes("%d of 900")`, 100+n))
+	}
+	t.Logf("%d updates in %d steps", eval[int](p, `swaps`), n)
+	for _, want := range []string{
+		`opened.isConnected && opened.open`, `sub.isConnected && sub.open`, `focused.isConnected && document.activeElement === focused`,
+	} {
+		if !eval[bool](p, want) {
+			t.Errorf("no longer true: %s", want)
+		}
+	}
+	if moved := eval[float64](p, `shift`); moved != 0 {
+		t.Errorf("things moved by %.4f: %s", moved, eval[[]string](p, `shifted.slice(0, 5)`))
+	}
+}
+
+// TestHalfTypedReason: what somebody types is not lost while the run goes on behind it.
+func TestHalfTypedReason(t *testing.T) {
+	s := newSite(t)
+	s.step(0)
+	p := openTab(t, s)
+	p.open("/runs/483/stop")
+	p.do("type", chromedp.SendKeys(chromedp.CSS("#reason"), "the wrong ver"))
+	for n := range 100 {
+		s.step(n)
+	}
+	p.do("type on", chromedp.KeyEvent("sion"))
+	if got := eval[string](p, `document.activeElement.id + ": " + document.activeElement.value`); got != "reason: the wrong version" {
+		t.Errorf("the focus and its text are %q", got)
+	}
+}
+
+// TestServerComesBack: the page says that it lost the server, stops offering actions, and shows what happened
+// meanwhile when the server is back.
+func TestServerComesBack(t *testing.T) {
+	s := newSite(t)
+	s.step(0)
+	p := openTab(t, s)
+	p.first(hurry)
+	p.open("/runs/483")
+	p.until(`document.querySelector("#conn-text").textContent === "Live"`)
+	s.end()
+	p.until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
+	p.until(`!document.querySelector("#lost").hidden && document.querySelector("#lost").innerText.includes("Actions are off")`)
+	if got := eval[string](p, `getComputedStyle(document.querySelector("[data-act]")).pointerEvents`); got != "none" {
+		t.Errorf("an action can be pressed without a connection: pointer-events is %s", got)
+	}
+	s.step(7)
+	s.start()
+	p.until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
+	p.until(`document.querySelector("#verdict").innerText.includes("107 of 900")`)
+	s.step(8)
+	p.until(`document.querySelector("#verdict").innerText.includes("108 of 900")`)
+	if eval[bool](p, `document.documentElement.classList.contains("stale")`) {
+		t.Error("actions are still off")
+	}
+}
+
+// TestFirstConnectionRefused: a page whose stream never came up says so, and tries until it does.
+func TestFirstConnectionRefused(t *testing.T) {
+	s := newSite(t)
+	s.step(0)
+	p := openTab(t, s)
+	p.first(hurry)
+	s.refusing("/events")
+	p.open("/runs/483")
+	p.until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
+	p.until(`!document.querySelector("#lost").hidden`)
+	s.step(3)
+	s.refusing("")
+	p.until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
+	p.until(`document.querySelector("#verdict").innerText.includes("103 of 900")`)
+}
+
+// TestSignedOut: the session ends under an open page; it says so, once, and asks no more.
+func TestSignedOut(t *testing.T) {
+	s := newSite(t)
+	p := openTab(t, s)
+	p.first(hurry)
+	p.open("/runs/483")
+	p.until(`document.querySelector("#conn-text").textContent === "Live"`)
+	sessions, err := s.db.Sessions(t.Context(), "")
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%d sessions: %v", len(sessions), err)
+	}
+	if err := s.db.EndSession(t.Context(), sessions[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	s.step(1)
+	p.until(`!document.querySelector("#out").hidden && document.querySelector("#out a").getAttribute("href").startsWith("/login?next=")`)
+	p.until(`document.querySelector("#lost").hidden`)
+}
