@@ -32,6 +32,7 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 		g.GET("/runs/:id/"+a.page, s.page(s.confirmPage(a)))
 		g.POST("/runs/:id/"+a.page, s.page(s.confirm(a)))
 	}
+	s.environmentRoutes(g)
 	g.GET("/events", s.page(s.streamEvents))
 	g.POST("/theme", s.setTheme)
 	g.POST("/logout", s.logout)
@@ -48,9 +49,9 @@ func (s *Server) boardPage(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page := s.board(d, person(c))
+	page := s.board(c.Request.Context(), d, person(c))
 	l := s.layout(c, page.Lead.Headline, page)
-	l.Stream = "/events?scope=board&after=" + strconv.FormatInt(tail, 10)
+	l.Stream = "/events?scope=board&after=" + strconv.FormatInt(tail, 10) + d.envs.marks().query()
 	return s.show(c, http.StatusOK, "board", l)
 }
 
@@ -59,8 +60,10 @@ func (s *Server) boardPart(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page, part := s.board(d, person(c)), c.Param("part")
+	page, part := s.board(c.Request.Context(), d, person(c)), c.Param("part")
 	switch part {
+	case "env":
+		return s.showPart(c, "board", "part-env", page.Envs)
 	case "lead":
 		return s.showPart(c, "board", "part-lead", page.Lead)
 	case "recent":
@@ -87,7 +90,7 @@ func (s *Server) showRun(c *gin.Context) error {
 	page.Flash = flash(c.Query("done"))
 	l := s.layout(c, page.Title, page)
 	l.TabIcon = tabIcon(page.Verdict.Chip.Tone)
-	l.Stream = fmt.Sprintf("/events?scope=run:%d&after=%d", id, d.seq())
+	l.Stream = fmt.Sprintf("/events?scope=run:%d&after=%d", id, d.seq()) + d.envs.marks().query()
 	return s.show(c, http.StatusOK, "run", l)
 }
 
@@ -96,6 +99,9 @@ func (s *Server) runPart(c *gin.Context) error {
 	id, err := runID(c)
 	if err != nil {
 		return err
+	}
+	if c.Param("part") == "production" {
+		return s.productionPart(c, id)
 	}
 	d, err := s.read(c.Request.Context(), id)
 	if err != nil {
@@ -115,6 +121,24 @@ func (s *Server) runPart(c *gin.Context) error {
 		}
 	}
 	return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("run %d has no part %q", id, part)}
+}
+
+// productionPart is the line of production, which is asked for with each check of an invariant and so is made
+// of no more than it needs.
+func (s *Server) productionPart(c *gin.Context, id upgrade.RunID) error {
+	run, err := s.runs.Run(c.Request.Context(), id)
+	if err != nil {
+		return fmt.Errorf("read run %d: %w", id, err)
+	}
+	d := runData{run: run, envs: s.readEnvs(c.Request.Context()), words: s.words()}
+	if d.envs.sum(productionEnv).All == 0 {
+		all, err := s.evidence.Results(c.Request.Context(), id)
+		if err != nil {
+			return fmt.Errorf("read results of run %d: %w", id, err)
+		}
+		d.results = wayBackOf(run, nil).newest(all)
+	}
+	return s.showPart(c, "run", "part-production", productionView{Path: runPath(id), Lines: production(d)})
 }
 
 // logPage is a log, whole or its end.

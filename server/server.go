@@ -62,7 +62,9 @@ type Server struct {
 	pages pages
 	files map[string]asset // by the name under which they are served
 	tail  journalEnd
-	open  atomic.Int64 // streams, and those who wait for an answer
+
+	standing markCache
+	open     atomic.Int64 // streams, and those who wait for an answer
 
 	asking    atomic.Int64 // those whose ID token is being looked at
 	calling   atomic.Int64 // agents

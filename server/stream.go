@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,14 +35,17 @@ const (
 type stream struct {
 	server *Server
 	c      *gin.Context
-	run    upgrade.RunID // 0: the board
+	run    upgrade.RunID // 0: the board, or the environments
+	env    bool          // the environments, of which no journal tells
 	at     int64         // last event that was told: Seq of the run's, or ID
+	marks  standingMarks // of what was told last of the environments
 }
 
-// streamEvents is GET /events?scope=board or run:N. after is the last event that the page knows of;
-// Last-Event-ID, which browsers send when they come back, counts more.
+// streamEvents is GET /events?scope=board, env or run:N. after is the last event that the page knows of;
+// Last-Event-ID, which browsers send when they come back, counts more. env is what the page knows of the
+// environments.
 func (s *Server) streamEvents(c *gin.Context) error {
-	st := &stream{server: s, c: c}
+	st := &stream{server: s, c: c, marks: readMarks(c.Query("env"))}
 	scope := c.Query("scope")
 	if raw, ok := strings.CutPrefix(scope, "run:"); ok {
 		n, err := strconv.ParseInt(raw, 10, 64)
@@ -53,10 +57,13 @@ func (s *Server) streamEvents(c *gin.Context) error {
 			return fmt.Errorf("open a stream of run %d: %w", n, err)
 		}
 		st.run = run.ID
-	} else if scope != "board" {
-		return invalid("scope=%q is neither board nor run:N", scope)
+	} else if st.env = scope == "env"; !st.env && scope != "board" {
+		return invalid("scope=%q is none of board, env and run:N", scope)
 	}
 	resync := false
+	if st.env {
+		return st.serve(false)
+	}
 	if last := c.GetHeader("Last-Event-ID"); last != "" {
 		n, err := strconv.ParseInt(last, 10, 64)
 		known := err == nil && n >= 0
@@ -129,8 +136,8 @@ func (st *stream) serve(resync bool) error {
 			if !ok {
 				return nil
 			}
-			quiet = !more
-			if quiet && st.write(": still here\n\n") != nil {
+			quiet = !more && st.marks.Checks == "" // what is held may have become too old meanwhile
+			if !more && st.write(": still here\n\n") != nil {
 				return nil
 			}
 		}
@@ -155,6 +162,9 @@ func (st *stream) wait(ctx context.Context, ticks <-chan struct{}) (more, ok boo
 // tell signals what has changed since the last look. Only the last signal carries the id, so that a
 // connection that breaks in between is told all of it again.
 func (st *stream) tell(ctx context.Context, resync bool) error {
+	if st.env {
+		return st.write(signals(st.standing(ctx)))
+	}
 	events, err := st.server.journal.Events(ctx, st.filter(st.at, maxGap+1))
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
@@ -172,6 +182,11 @@ func (st *stream) tell(ctx context.Context, resync bool) error {
 	} else if len(events) > 0 {
 		st.at = st.id(events[len(events)-1])
 	}
+	for _, part := range st.standing(ctx) {
+		if !slices.Contains(parts, part) && !resync {
+			parts = append(parts, part)
+		}
+	}
 	var b strings.Builder
 	for i, part := range parts {
 		if i == len(parts)-1 {
@@ -185,9 +200,38 @@ func (st *stream) tell(ctx context.Context, resync bool) error {
 	return st.write(b.String())
 }
 
+// standing returns the parts that change with what is known of the environments since it was told last.
+func (st *stream) standing(ctx context.Context) []string {
+	before, now := st.marks, st.server.standingMarks(ctx)
+	st.marks = now
+	switch {
+	case now == before:
+		return nil
+	case st.env:
+		return []string{"lead", "banner", "matrix", "inventory"}
+	case st.run == 0:
+		return []string{"env"}
+	case now.States != before.States:
+		return []string{"verdict"} // and with it the line of production
+	}
+	return []string{"production"}
+}
+
+// signals puts parts of a page without a journal into events.
+func signals(parts []string) string {
+	var b strings.Builder
+	for _, part := range parts {
+		fmt.Fprintf(&b, "event: %s\ndata: {}\n\n", part)
+	}
+	return b.String()
+}
+
 var errGone = errors.New("the reader has gone")
 
 func (st *stream) write(text string) error {
+	if text == "" {
+		return nil
+	}
 	rc := http.NewResponseController(st.c.Writer)
 	// The server's own WriteTimeout would cut the stream; this replaces it before each write, so that a
 	// reader who is stuck does not hold the stream for ever either.

@@ -68,8 +68,8 @@ func (s *Server) layout(c *gin.Context, title string, page any) layout {
 		Zone: s.zoneName(), Version: s.version, Here: c.Request.URL.RequestURI(), Page: page,
 	}
 	path := c.Request.URL.Path
-	for _, n := range []navItem{{Title: "Upgrades", Path: "/"}, {Title: "History", Path: "/history"}, {Title: "Deliveries", Path: "/deliveries"}} {
-		n.Current = path == n.Path || n.Path == "/" && strings.HasPrefix(path, "/runs/")
+	for _, n := range mainNav() {
+		n.Current = path == n.Path || n.Path == "/" && strings.HasPrefix(path, "/runs/") || n.Path != "/" && strings.HasPrefix(path, n.Path+"/")
 		out.Nav = append(out.Nav, n)
 	}
 	if v, ok := c.Get(personKey); ok {
@@ -78,6 +78,14 @@ func (s *Server) layout(c *gin.Context, title string, page any) layout {
 		}
 	}
 	return out
+}
+
+// mainNav is the navigation, the same everywhere; the rest is in the user menu.
+func mainNav() []navItem {
+	return []navItem{
+		{Title: "Upgrades", Path: "/"}, {Title: "Environments", Path: "/environments"}, {Title: "History", Path: "/history"},
+		{Title: "Freezes", Path: "/freezes"}, {Title: "Audit", Path: "/audit"},
+	}
 }
 
 func (s *Server) words() words { return words{now: s.clock.Now(), zone: s.zone} }

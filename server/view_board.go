@@ -16,6 +16,7 @@ type boardPage struct {
 	Lead   leadView
 	Groups []groupView
 	Recent recentView
+	Envs   envsView
 	Notice string
 }
 
@@ -64,6 +65,7 @@ type recentView struct {
 type boardData struct {
 	runs       []upgrade.Run // newest first
 	deliveries []upgrade.Delivery
+	envs       envData
 	words      words
 }
 
@@ -96,6 +98,7 @@ func (s *Server) readBoard(ctx context.Context) (boardData, error) {
 	if d.deliveries, err = s.deliveries.Deliveries(ctx, upgrade.DeliveryFilter{Limit: 5}); err != nil {
 		return d, fmt.Errorf("list deliveries for the board: %w", err)
 	}
+	d.envs = s.readEnvs(ctx)
 	return d, nil
 }
 
@@ -137,9 +140,9 @@ func (d boardData) sort() sorted {
 	return out
 }
 
-func (s *Server) board(d boardData, p upgrade.Person) boardPage {
+func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) boardPage {
 	all := d.sort()
-	page := boardPage{Notice: s.notice, Lead: lead(all), Groups: []groupView{
+	page := boardPage{Notice: s.notice, Lead: lead(all), Envs: s.boardEnvs(ctx, d.envs), Groups: []groupView{
 		{ID: "attention", Title: "Needs attention", Rows: s.rows(all.attention, d.words, p)},
 		{ID: "ready", Title: "May go to production", Rows: s.rows(all.ready, d.words, p)},
 		{ID: "progress", Title: "In progress", Rows: s.rows(all.progress, d.words, p)},

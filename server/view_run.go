@@ -22,6 +22,7 @@ type runData struct {
 	newer    upgrade.RunID // newest run of the same stack, 0 if this is it
 	repeated bool          // that one is another attempt of the same content
 	next     upgrade.RunID // the first that waits for this one's way to production to end; 0: none
+	envs     envData
 	words    words
 }
 
@@ -59,6 +60,7 @@ func (s *Server) read(ctx context.Context, id upgrade.RunID) (runData, error) {
 	if len(latest) > 0 && latest[0].ID > id {
 		d.newer, d.repeated = latest[0].ID, latest[0].Upgrade == d.run.Upgrade
 	}
+	d.envs = s.readEnvs(ctx)
 	if actNamed("relock").allowed(d.run) {
 		d.next, err = s.nextInLine(ctx, d.run)
 	}

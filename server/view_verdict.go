@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -22,7 +23,7 @@ type verdictView struct {
 	Agree      *agreeView    // nil: it does not wait for a yes
 	Rehearsal  *rehearsalView
 	Reasons    []reasonView
-	Production []reasonView
+	Production productionView
 	Next       string
 	Steps      []string
 	Button     *button
@@ -60,15 +61,18 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 	v := verdictView{
 		Path: runPath(r.ID), Key: told.Key, Chip: chipOf(told.Look, told.Key), Beside: besideChip(d), Headline: told.Headline,
 		Live: told.Live, Next: told.Next, Title: fmt.Sprintf("%s: %s %s", told.Look.Word, r.Stack, r.Version),
-		Production: production(d),
+		Production: productionView{Path: runPath(r.ID), Lines: production(d)},
 	}
-	for i, cause := range r.Causes {
+	broken := productionCauses(d)
+	for i, cause := range slices.Concat(broken, r.Causes) {
 		if i == 3 {
-			v.More = fmt.Sprintf("and %d more below", len(r.Causes)-3)
+			v.More = fmt.Sprintf("and %d more below", len(broken)+len(r.Causes)-3)
 			break
 		}
 		cv := causeView{Number: i + 1, Text: stop(cause.Message)}
 		switch {
+		case i < len(broken):
+			cv.Link = link{Text: "See production", Href: "/environments"}
 		case cause.Run != 0:
 			cv.Link = link{Text: "See run " + cause.Run.String(), Href: runPath(cause.Run)}
 		case cause.Gate != "":
@@ -174,7 +178,32 @@ func orderText(o upgrade.Order) string {
 	return "being delivered"
 }
 
-// production is the line that is always there: is production safe?
+// productionView is the line that is always there: is production safe? It is a part of its own, since
+// production is checked far more often than a run changes.
+type productionView struct {
+	Path  string
+	Lines []reasonView
+}
+
+// productionCauses is what production itself breaks, which no run hides, if the run's causes do not say it.
+func productionCauses(d runData) []upgrade.Cause {
+	sum := d.envs.sum(productionEnv)
+	if sum.Broken == 0 || d.newer != 0 {
+		return nil
+	}
+	for _, one := range sum.Bad {
+		for _, cause := range d.run.Causes {
+			if cause.Gate == one.Key.Gate && cause.Effect == upgrade.EffectProductionBroken {
+				return nil
+			}
+		}
+	}
+	first := sum.Bad[0]
+	return []upgrade.Cause{{Kind: upgrade.CauseGateFailed, Effect: upgrade.EffectProductionBroken, Message: fmt.Sprintf(
+		"Production breaks %d of %s since %s: %s", sum.Broken, plural(sum.All-sum.Paused, "invariant"), d.words.stamp(sum.Since).Text, first.Result.Message)}}
+}
+
+// production says whether production is safe.
 func production(d runData) []reasonView {
 	r := d.run
 	first := reasonView{Icon: upgrade.IconLock, Tone: upgrade.ToneIdle, Bold: "Production is untouched"}
@@ -198,8 +227,36 @@ func production(d runData) []reasonView {
 	return []reasonView{first, line}
 }
 
-// productionChecks sums up what gates of other environments than the run's own say.
+// productionChecks sums up what is known of production: by its invariants, or where there are none by what
+// gates of other environments than the run's own said.
 func productionChecks(d runData) (reasonView, bool) {
+	switch sum := d.envs.sum(productionEnv); {
+	case d.envs.problem != "":
+		return reasonView{Icon: upgrade.IconUnk, Tone: upgrade.ToneWarn, Bold: "Production is not verified", Text: "its invariants could not be read"}, true
+	case sum.All > sum.Paused:
+		return invariantsLine(sum, d.words), true
+	}
+	return gatesLine(d)
+}
+
+// invariantsLine sums up the invariants of production.
+func invariantsLine(sum envSum, w words) reasonView {
+	all := sum.All - sum.Paused
+	line := reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Text: fmt.Sprintf("holds %d of %s, checked", sum.Held, plural(all, "invariant")), When: w.ago(sum.Checked)}
+	switch {
+	case sum.Broken > 0:
+		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconBad, upgrade.ToneBad, fmt.Sprintf("It breaks %d of %s", sum.Broken, plural(all, "invariant")), "checked"
+	case sum.NotVerified > 0:
+		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconUnk, upgrade.ToneWarn, "It is not verified", fmt.Sprintf("holds %d of %s, checked", sum.Held, plural(all, "invariant"))
+	}
+	if line.When.Text == "" {
+		line.Text = strings.TrimSuffix(line.Text, "checked") + "one was never checked"
+	}
+	return line
+}
+
+// gatesLine sums up what gates of other environments than the run's own said in the run.
+func gatesLine(d runData) (reasonView, bool) {
 	held, broken, all := 0, 0, 0
 	var last when
 	var env upgrade.EnvName

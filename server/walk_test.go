@@ -92,6 +92,7 @@ func walkers() []upgrade.Person {
 // of another project, and compares with the table in the documentation.
 func TestEveryRouteAsksWhoMay(t *testing.T) {
 	world := askedWorld{fullWorld()}
+	world.standings = []upgrade.Standing{{Key: upgrade.StandingKey{Gate: "grants", Environment: "staging"}}}
 	change := func(c *Config) {
 		somebody := upgrade.Identity{Subject: "gitlab/99", Name: "somebody else"}
 		c.Acts, c.Agents, c.Tokens = world, askedAgents{&fakeAgents{}}, nil
@@ -159,7 +160,7 @@ func tokensOf(people []upgrade.Person) (tokens []string) {
 func (s *site) tries(t *testing.T, r gin.RouteInfo, token string) string {
 	t.Helper()
 	target := strings.NewReplacer(
-		"/deliveries/:id", "/deliveries/a%2Fb", ":id", "481", ":stage", "apply", ":part", "verdict", ":name", "ecs-master", ":gate", "launch", ":env", "staging", ":invariant", "grants",
+		"/deliveries/:id", "/deliveries/a%2Fb", ":id", "481", ":stage", "apply", ":stack", "ecs-master", ":part", "verdict", ":name", "ecs-master", ":gate", "launch", ":env", "staging", ":invariant", "grants",
 		":provider", "gitlab", ":message", "1",
 	).Replace(r.Path)
 	if strings.HasPrefix(r.Path, "/api/v1/invariants") {

@@ -22,6 +22,7 @@ type when struct {
 	Text  string
 	Exact string // RFC 3339
 	Age   bool   // the text is an age, which a script keeps true
+	Left  bool   // the text is how long it is until then, which a script keeps true
 }
 
 // stamp returns a point in time: the clock today, the weekday within a week, else the date.

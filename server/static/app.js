@@ -9,6 +9,10 @@
       const s = (Date.now() + offset - Date.parse(e.dateTime)) / 1000;
       if (s < 7200) e.textContent = s < 5 ? "just now" : s < 60 ? `${s | 0}\u00a0s ago` : `${(s / 60) | 0}\u00a0min ago`;
     }
+    for (const e of document.querySelectorAll("time[data-left]")) {
+      const s = (Date.parse(e.dateTime) - Date.now() - offset) / 1000;
+      e.textContent = s < 1 ? "a moment" : s < 60 ? `${s | 0}\u00a0s` : `${(s / 60) | 0}\u00a0min`;
+    }
   }, 10000);
   if (!live) return;
 
