@@ -43,6 +43,7 @@ func (s *site) step(n int) {
 // TestLiveUpdates: what somebody opened, is reading or was about to press is the same after a hundred updates,
 // and nothing jumped.
 func TestLiveUpdates(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.world.is.Results[483] = s.world.is.Results[481]
 	s.step(0)
@@ -78,6 +79,7 @@ func TestLiveUpdates(t *testing.T) {
 
 // TestHalfTypedReason: what somebody types is not lost while the run goes on behind it.
 func TestHalfTypedReason(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
@@ -95,6 +97,7 @@ func TestHalfTypedReason(t *testing.T) {
 // TestServerComesBack: the page says that it lost the server, stops offering actions, and shows what happened
 // meanwhile when the server is back.
 func TestServerComesBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
@@ -120,6 +123,7 @@ func TestServerComesBack(t *testing.T) {
 
 // TestFirstConnectionRefused: a page whose stream never came up says so, and tries until it does.
 func TestFirstConnectionRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
@@ -136,6 +140,7 @@ func TestFirstConnectionRefused(t *testing.T) {
 
 // TestSignedOut: the session ends under an open page; it says so, once, and asks no more.
 func TestSignedOut(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := openTab(t, s)
 	p.first(hurry)

@@ -91,6 +91,7 @@ func (p *tab) see(axe, path string, looks []look) {
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := openTab(t, s)
 	axe := readAxe(t)
