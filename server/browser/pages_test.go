@@ -109,6 +109,14 @@ func TestPages(t *testing.T) {
 		path := "/runs/481/" + act
 		p.named(t, path, func(p *tab) { p.see(axe, path, few) })
 	}
+	p.open("/environments")
+	invariants := eval[[]string](p, `[...new Set([...document.querySelectorAll("main a[href^='/environments/']")].map(a => a.getAttribute("href")))]`)
+	if len(invariants) < len(s.world.is.Standings) {
+		t.Errorf("the environments link %d invariants, there are %d: %q", len(invariants), len(s.world.is.Standings), invariants)
+	}
+	for _, path := range invariants {
+		p.named(t, path, func(p *tab) { p.see(axe, path, few) })
+	}
 	for i, name := range s.world.is.Fixtures {
 		p.named(t, "fixture_"+name, func(p *tab) { p.see(axe, fmt.Sprintf("/runs/%d", 600+i), few) })
 	}

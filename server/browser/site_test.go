@@ -70,7 +70,7 @@ func (s *site) start() {
 	s.url = "http://" + s.addr
 	pages, err := server.New(server.Config{
 		Runs: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
-		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.db, Access: s.db, Audit: s.db,
+		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db,
 		// No page asks these, and a page that does is answered 500.
 		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: (*vantages.Room)(nil), Hooks: (*sender.Room)(nil),
 		Stacks: []upgrade.Stack{

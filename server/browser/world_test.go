@@ -32,6 +32,8 @@ type kept struct {
 	Applies    map[upgrade.RunID][]upgrade.Apply
 	Events     []upgrade.Event
 	Deliveries []upgrade.Delivery
+	Standings  []upgrade.Standing
+	Stretches  []upgrade.Stretch
 	Logs       map[string]string // "481/apply" → text
 	Fixtures   []string          // names of run 600 and following
 }
@@ -179,4 +181,13 @@ func (w *world) Plan(context.Context, upgrade.RunID) (plan.Summary, error) {
 	}}, nil
 }
 
-func (w *world) Invariants(context.Context) ([]upgrade.Standing, error) { return nil, nil }
+func (w *world) Invariants(context.Context) ([]upgrade.Standing, error) { return w.is.Standings, nil }
+
+func (w *world) Stretches(_ context.Context, key upgrade.StandingKey, since time.Time) (out []upgrade.Stretch, err error) {
+	for _, s := range w.is.Stretches {
+		if s.Key == key && !s.Until.Before(since) {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
