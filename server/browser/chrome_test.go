@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -205,7 +206,11 @@ func (p *tab) picture(name string) {
 		p.Logf("no picture: %v", err)
 		return
 	}
-	p.Logf("what the page showed: %s", path)
+	kept := "with -artifacts it is kept"
+	if f := flag.Lookup("test.artifacts"); f != nil && f.Value.String() == "true" {
+		kept = path
+	}
+	p.Logf("there is a picture of what the page showed: %s", kept)
 }
 
 // loadScript runs a script whose value nobody wants.
