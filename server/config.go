@@ -133,6 +133,12 @@ type Config struct {
 	// Stacks are the configured ones, in the order of the file.
 	Stacks []upgrade.Stack
 
+	// Freezes are the configured ones, in any order. They are shown; what they hold shut is decided elsewhere.
+	Freezes []Freeze
+
+	// Settings returns the configuration for its page. Optional.
+	Settings func() Settings
+
 	// Tokens has at least one; names and secrets differ.
 	Tokens []Token
 	// PublicURL is the address that people use, such as "https://gate.example.org". With https, the

@@ -33,6 +33,9 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 		g.POST("/runs/:id/"+a.page, s.page(s.confirm(a)))
 	}
 	s.environmentRoutes(g)
+	g.GET("/freezes", s.page(s.freezesPage))
+	g.GET("/audit", s.page(s.auditPage))
+	g.GET("/config", s.page(s.configPage))
 	g.GET("/events", s.page(s.streamEvents))
 	g.POST("/theme", s.setTheme)
 	g.POST("/logout", s.logout)

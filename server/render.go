@@ -38,6 +38,7 @@ func loadTemplates(assets map[string]asset) (pages, error) {
 			}
 			return "/static/" + a.name, nil
 		},
+		"pair": func(title string, rows any) pairView { return pairView{title, rows} },
 	}
 	shared, err := template.New("").Funcs(funcs).Option("missingkey=error").ParseFS(templateFiles, "templates/_*.html")
 	if err != nil {
@@ -62,6 +63,12 @@ func loadTemplates(assets map[string]asset) (pages, error) {
 		}
 	}
 	return out, nil
+}
+
+// pairView is a list under a title, for templates that show several alike.
+type pairView struct {
+	Title string
+	Rows  any
 }
 
 // page turns a handler that may return an error into one of gin's, for pages.

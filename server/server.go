@@ -64,6 +64,8 @@ type Server struct {
 	tail  journalEnd
 
 	standing markCache
+	freezes  []Freeze
+	settings func() Settings
 	open     atomic.Int64 // streams, and those who wait for an answer
 
 	asking    atomic.Int64 // those whose ID token is being looked at
@@ -88,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 		keys: newKeyring(cfg), audit: cfg.Audit, pacer: newPacer(cfg.Pace), signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,
-		ending: make(chan struct{}),
+		ending: make(chan struct{}), freezes: cfg.Freezes, settings: cfg.Settings,
 	}
 	assets, files, err := loadAssets()
 	if err != nil {

@@ -155,7 +155,7 @@ func kindsOf(all []upgrade.Standing) string {
 	var names []string
 	for _, one := range all {
 		if name := kindTitle(one.Result.Kind); !slices.Contains(names, name) {
-			if len(names) > 0 && strings.IndexFunc(name, func(r rune) bool { return r >= 'a' }) == 1 {
+			if kind := one.Result.Kind; len(names) > 0 && (kind == "instance-launch" || kind == "settled" || kind == "ownership") {
 				name = strings.ToLower(name[:1]) + name[1:]
 			}
 			names = append(names, name)

@@ -17,6 +17,7 @@ type boardPage struct {
 	Groups []groupView
 	Recent recentView
 	Envs   envsView
+	Freeze freezeLine
 	Notice string
 }
 
@@ -142,7 +143,7 @@ func (d boardData) sort() sorted {
 
 func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) boardPage {
 	all := d.sort()
-	page := boardPage{Notice: s.notice, Lead: lead(all), Envs: s.boardEnvs(ctx, d.envs), Groups: []groupView{
+	page := boardPage{Notice: s.notice, Lead: lead(all), Envs: s.boardEnvs(ctx, d.envs), Freeze: s.freezeLine(d.words), Groups: []groupView{
 		{ID: "attention", Title: "Needs attention", Rows: s.rows(all.attention, d.words, p)},
 		{ID: "ready", Title: "May go to production", Rows: s.rows(all.ready, d.words, p)},
 		{ID: "progress", Title: "In progress", Rows: s.rows(all.progress, d.words, p)},

@@ -148,7 +148,7 @@ func (h *house) serve() {
 	check(h, err)
 	ctx, stop := context.WithCancel(context.Background())
 	h.service, err = service.New(ctx, service.Options{
-		Config: checked, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Clock: h.clock,
+		Config: checked, File: h.file, Source: config.Source{Getenv: h.getenv, ReadFile: os.ReadFile}, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Clock: h.clock,
 		Self: self, Environ: []string{"PATH=" + os.Getenv("PATH")}, Prober: h.prober,
 	})
 	check(h, err)

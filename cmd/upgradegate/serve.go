@@ -43,7 +43,7 @@ func serve(cmd *cobra.Command, file string, log *slog.Logger) (err error) {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	svc, err := service.New(ctx, service.Options{
-		Config: c, Log: log, Clock: upgrade.SystemClock{}, Self: self, Environ: os.Environ(), Version: versionText(),
+		Config: c, File: file, Source: source(), Log: log, Clock: upgrade.SystemClock{}, Self: self, Environ: os.Environ(), Version: versionText(),
 	})
 	if err != nil {
 		return err

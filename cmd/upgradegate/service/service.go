@@ -36,6 +36,10 @@ import (
 // be set.
 type Options struct {
 	Config *config.Config
+	// File is where Config was read from, and Source where its secrets came from, so that pages can show
+	// what is in force and whether the file still says so. Optional.
+	File   string
+	Source config.Source
 	Log    *slog.Logger
 	Clock  upgrade.Clock
 	Self   string // this very binary, absolute: an apply runs under it
@@ -139,7 +143,8 @@ func (s *Service) serveHTTP(o Options, out *outside) error {
 	pages, err := server.New(server.Config{
 		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
 		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Hooks: s.hooks, Plans: s.lifecycle, Access: s.Store, Audit: s.Store, SignIn: in,
-		Stacks: o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
+		Settings: settingsOf(o),
+		Stacks:   o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		Pace:      server.Pace{PerSecond: float64(o.Config.Server.Pace.PerSecond), Burst: o.Config.Server.Pace.Burst},
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
 		Log: o.Log, Mount: []server.Routes{receiver.Routes},
