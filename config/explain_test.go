@@ -46,7 +46,7 @@ func TestExplainHidesAddresses(t *testing.T) {
 	}
 }
 
-func TestExplainOfNoFile(t *testing.T) {
+func TestExplainOfNoFile(*testing.T) {
 	for _, data := range []string{"", "\x00", "a: [", "- 1\n- 2\n", "just text"} {
 		_ = config.Explain("gate.yaml", []byte(data)) // it is for files that are right, and yet must end
 	}

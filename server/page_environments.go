@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"net/url"
 	"strconv"
 
@@ -196,12 +197,12 @@ func (s *Server) invariant(ctx context.Context, d envData, one upgrade.Standing,
 			v.Others = append(v.Others, link{Text: upperFirst(string(other.Key.Environment)), Href: invariantPath(other.Key)})
 		}
 	}
-	for i := len(stretches) - 1; i >= 0; i-- {
+	for i, stretch := range slices.Backward(stretches) {
 		if len(v.History) == maxStretches {
 			v.More = i + 1
 			break
 		}
-		v.History = append(v.History, stretchOf(stretches[i], i == len(stretches)-1, d.words))
+		v.History = append(v.History, stretchOf(stretch, i == len(stretches)-1, d.words))
 	}
 	return v, nil
 }

@@ -11,10 +11,14 @@ func someSettings() Settings {
 		File: "/etc/upgradegate/upgradegate.yaml", LoadedAt: at("07:00:00"), Digest: strings.Repeat("5be1", 16),
 		Warnings: []string{"Gate capacity of staging is skipped until 1 Dec 2026: no capacity until the move."},
 		Values: []Setting{
-			{Path: "server.listen", Value: "0.0.0.0:8080", Line: 3}, {Path: "server.tokens[0].name", Value: "hugo", Line: 5},
-			{Path: "server.tokens[0].token", Value: "set, from the environment variable HUGO_TOKEN", Line: 6, Secret: true}, {Path: "server.pace.burst", Value: "200"},
-			{Path: "database", Value: "sqlite:///var/lib/upgradegate/gate.db", Line: 8}, {Path: "stacks[0].name", Value: "ecs-master", Line: 10},
-			{Path: "stacks[0].staging.var_files", Value: "common.tfvars, env/staging.tfvars", Line: 12}, {Path: "stacks[0].staging.approval_deadline", Value: "4h"},
+			{Path: "server.listen", Value: "0.0.0.0:8080", Line: 3},
+			{Path: "server.tokens[0].name", Value: "hugo", Line: 5},
+			{Path: "server.tokens[0].token", Value: "set, from the environment variable HUGO_TOKEN", Line: 6, Secret: true},
+			{Path: "server.pace.burst", Value: "200"},
+			{Path: "database", Value: "sqlite:///var/lib/upgradegate/gate.db", Line: 8},
+			{Path: "stacks[0].name", Value: "ecs-master", Line: 10},
+			{Path: "stacks[0].staging.var_files", Value: "common.tfvars, env/staging.tfvars", Line: 12},
+			{Path: "stacks[0].staging.approval_deadline", Value: "4h"},
 		},
 	}
 }

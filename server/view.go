@@ -83,8 +83,11 @@ func (s *Server) layout(c *gin.Context, title string, page any) layout {
 // mainNav is the navigation, the same everywhere; the rest is in the user menu.
 func mainNav() []navItem {
 	return []navItem{
-		{Title: "Upgrades", Path: "/"}, {Title: "Environments", Path: "/environments"}, {Title: "History", Path: "/history"},
-		{Title: "Freezes", Path: "/freezes"}, {Title: "Audit", Path: "/audit"},
+		{Title: "Upgrades", Path: "/"},
+		{Title: "Environments", Path: "/environments"},
+		{Title: "History", Path: "/history"},
+		{Title: "Freezes", Path: "/freezes"},
+		{Title: "Audit", Path: "/audit"},
 	}
 }
 
