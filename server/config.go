@@ -21,6 +21,14 @@ type runs interface {
 	OpenRequests(ctx context.Context, id upgrade.RunID) ([]upgrade.Request, error)
 }
 
+// searches is where runs are found by what people remember of them.
+type searches interface {
+	SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, error)
+	// CountRuns counts runs by month, stack and phase; with a text, of the newest that it finds, and whole is
+	// false if there are more than those.
+	CountRuns(ctx context.Context, text string) (counts []upgrade.RunCount, whole bool, err error)
+}
+
 // evidence is where what a run found and did is read. A run that has none gives an empty list.
 type evidence interface {
 	Results(ctx context.Context, id upgrade.RunID) ([]upgrade.Result, error)
@@ -106,6 +114,7 @@ type Routes = func(gin.IRouter)
 // Config is what a Server needs. Fields are required unless they say otherwise.
 type Config struct {
 	Runs       runs
+	Searches   searches
 	Evidence   evidence
 	Journal    journal
 	Deliveries deliveries
@@ -168,7 +177,7 @@ type Config struct {
 // check returns cfg with its defaults, or what is wrong with it.
 func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
-		"Runs": cfg.Runs != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
+		"Runs": cfg.Runs != nil, "Searches": cfg.Searches != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
 		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Hooks": cfg.Hooks != nil, "Plans": cfg.Plans != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {

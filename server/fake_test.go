@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -91,6 +92,45 @@ func (w *world) Runs(_ context.Context, f upgrade.RunFilter) ([]upgrade.Run, err
 	}
 	slices.SortFunc(out, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
 	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
+}
+
+// SearchRuns looks for the text in what people read of a run.
+func (w *world) SearchRuns(_ context.Context, f upgrade.RunSearch) ([]upgrade.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []upgrade.Run
+	for _, r := range w.runs {
+		if w.matches(r, f.Text) && (f.Before == 0 || r.ID < f.Before) && (f.Stack == "" || r.Stack == f.Stack) &&
+			(len(f.Phases) == 0 || slices.Contains(f.Phases, r.Phase)) && (f.Month == 0 || upgrade.MonthOf(r.CreatedAt) == f.Month) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
+	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
+}
+
+func (w *world) matches(r upgrade.Run, text string) bool {
+	known := strings.ToLower(strings.Join([]string{string(r.Stack), r.Version, r.Author, r.Title, string(r.Commit)}, " "))
+	for _, a := range r.Answers {
+		known += fmt.Sprintf(" !%d", a.MergeRequest)
+	}
+	for word := range strings.FieldsSeq(strings.ToLower(text)) {
+		if !strings.Contains(known, word) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) CountRuns(_ context.Context, text string) (counts []upgrade.RunCount, whole bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if w.matches(r, text) {
+			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
+		}
+	}
+	return counts, true, nil
 }
 
 func (w *world) OpenRequests(_ context.Context, id upgrade.RunID) ([]upgrade.Request, error) {
@@ -341,7 +381,7 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Invariants: w, Stretches: w, Agents: &fakeAgents{}, Hooks: &fakeHooks{}, Plans: w, Access: &fakeAccess{}, Audit: &fakeAudit{},
+		Runs: w, Searches: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Invariants: w, Stretches: w, Agents: &fakeAgents{}, Hooks: &fakeHooks{}, Plans: w, Access: &fakeAccess{}, Audit: &fakeAudit{},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},

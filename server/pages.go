@@ -178,68 +178,6 @@ func (s *Server) logPage(c *gin.Context) error {
 	return s.show(c, http.StatusOK, "log", s.layout(c, fmt.Sprintf("Log of run %d: %s", run.ID, stage), page))
 }
 
-// pageSize is how many rows the lists on pages have.
-const pageSize = 50
-
-// historyPage is a list of all runs.
-type historyPage struct {
-	Rows   []historyRow
-	Stack  string
-	Next   string
-	Filter []navItem
-}
-
-type historyRow struct {
-	Path, Number, Stack, Base, Version, By, Headline string
-	From                                             link
-	Chip                                             chip
-	When                                             when
-}
-
-func (s *Server) historyPage(c *gin.Context) error {
-	q := newQuery(c, "stack", "phase", "before")
-	f := upgrade.RunFilter{
-		Stack: upgrade.StackName(q.values.Get("stack")), Phases: q.phases(), Before: upgrade.RunID(q.integer("before", 0, 0)), Limit: pageSize + 1,
-	}
-	if q.err != nil {
-		return q.err
-	}
-	found, err := s.runs.Runs(c.Request.Context(), f)
-	if err != nil {
-		return fmt.Errorf("list runs: %w", err)
-	}
-	page, w := historyPage{Stack: string(f.Stack)}, s.words()
-	cut := paged(c, found, pageSize, "before", func(r upgrade.Run) int64 { return int64(r.ID) })
-	page.Next = cut.Next
-	for _, r := range cut.Items {
-		told := upgrade.Tell(r)
-		row := historyRow{
-			Path: runPath(r.ID), Number: r.ID.String(), Stack: string(r.Stack), Base: r.Base, Version: r.Version,
-			Headline: told.Headline, Chip: chipOf(told.Look, told.Key), When: w.stamp(r.CreatedAt),
-		}
-		row.From, row.By = s.from(r)
-		page.Rows = append(page.Rows, row)
-	}
-	for _, one := range []struct{ title, phase string }{
-		{"All", ""},
-		{"In production", string(upgrade.PhasePromoted)},
-		{"May go", string(upgrade.PhaseUnlocked)},
-		{"Blocked", string(upgrade.PhaseBlocked)},
-		{"Failed", string(upgrade.PhaseFailed) + "," + string(upgrade.PhaseInterrupted)},
-		{"Stopped or replaced", string(upgrade.PhaseStopped) + "," + string(upgrade.PhaseSuperseded)},
-	} {
-		values := url.Values{}
-		if one.phase != "" {
-			values.Set("phase", one.phase)
-		}
-		if page.Stack != "" {
-			values.Set("stack", page.Stack)
-		}
-		page.Filter = append(page.Filter, navItem{Title: one.title, Path: address("/history", values), Current: q.values.Get("phase") == one.phase})
-	}
-	return s.show(c, http.StatusOK, "history", s.layout(c, "History", page))
-}
-
 func address(path string, values url.Values) string {
 	if len(values) == 0 {
 		return path

@@ -25,6 +25,7 @@ var openAPI []byte
 // Server answers people and programs.
 type Server struct {
 	runs       runs
+	searches   searches
 	evidence   evidence
 	journal    journal
 	deliveries deliveries
@@ -84,7 +85,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		runs: cfg.Runs, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
+		runs: cfg.Runs, searches: cfg.Searches, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
 		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, hooks: cfg.Hooks, plans: cfg.Plans,
 		keys: newKeyring(cfg), audit: cfg.Audit, pacer: newPacer(cfg.Pace), signIns: signIns{SignIn: cfg.SignIn},

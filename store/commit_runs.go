@@ -56,13 +56,16 @@ func (c *commit) start(run *upgrade.Run) error {
 		return err
 	}
 	_, err = c.exec(c.ctx, `INSERT INTO runs (id, upgrade_id, project_id, stack, environment, tree, commit_name, attempt, phase,
-			slot, rev, event_seq, created_at, doc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12)`,
+			slot, rev, event_seq, created_at, month, doc) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13)`,
 		int64(run.ID), int64(run.Upgrade), run.ProjectID, string(run.Stack), string(run.Environment), string(run.Tree),
-		string(run.Commit), run.Attempt, string(run.Phase), slotOf(run), millis(run.CreatedAt), doc)
+		string(run.Commit), run.Attempt, string(run.Phase), slotOf(run), millis(run.CreatedAt), int(upgrade.MonthOf(run.CreatedAt)), doc)
 	if err != nil {
 		if c.d.unique(err) { // two at once counted to the same attempt
 			return stale("another run of this upgrade and stack was started just now")
 		}
+		return err
+	}
+	if err := c.knowNew(run); err != nil {
 		return err
 	}
 	for _, answer := range run.Answers {
@@ -172,6 +175,9 @@ func (c *commit) writeRun(run *upgrade.Run) error {
 		}
 	}
 	if err != nil {
+		return err
+	}
+	if err := c.knowChanged(&old, run); err != nil {
 		return err
 	}
 	c.tellRun(&old, run)
@@ -284,5 +290,8 @@ func (c *commit) answer(id upgrade.RunID, a upgrade.Answer) (added bool, err err
 	if err != nil {
 		return false, fmt.Errorf("add an answer to run %d: %w", id, err)
 	}
-	return n > 0, nil
+	if n == 0 {
+		return false, nil
+	}
+	return true, know(c.ctx, c.tx, id, answerWords(a).sorted())
 }

@@ -87,6 +87,9 @@ func (s *Store) start(ctx context.Context, path string) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	if err := s.fillSearch(ctx); err != nil {
+		return err
+	}
 	if s.lease, err = openPool(sqliteLeaser(path), 1); err != nil {
 		return err
 	}

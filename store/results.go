@@ -39,13 +39,19 @@ func (c *commit) writeResult(id int64, r *upgrade.Result) error {
 		return err
 	}
 	_, err = c.exec(c.ctx, `INSERT INTO evidence (result_id, doc, memo, pending) VALUES ($1, $2, $3, $4)`, id, evidence, r.Memo, r.Pending)
-	return err
+	if err != nil {
+		return err
+	}
+	return know(c.ctx, c.tx, r.Run, resultWords(r).sorted())
 }
+
+// resultQuery is what scanResult reads.
+const resultQuery = `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo, e.pending
+	FROM results r JOIN evidence e ON e.result_id = r.id`
 
 // Results returns every result of a run with its evidence, in order of arrival.
 func (s *Store) Results(ctx context.Context, run upgrade.RunID) ([]upgrade.Result, error) {
-	return s.results(ctx, run, `SELECT r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo, e.pending
-		FROM results r JOIN evidence e ON e.result_id = r.id WHERE r.run_id = $1 ORDER BY r.id`)
+	return s.results(ctx, run, resultQuery+` WHERE r.run_id = $1 ORDER BY r.id`)
 }
 
 // Outcomes returns every result of a run as Results does, but without evidence and memo, which may be large.

@@ -1,5 +1,7 @@
 package upgrade
 
+import "time"
+
 // RunFilter chooses runs. Zero fields do not restrict. Lists are newest first.
 type RunFilter struct {
 	Stack     StackName
@@ -24,4 +26,39 @@ type EventFilter struct {
 	Run   RunID // 0: of all runs
 	After int64 // with Run: Seq; without: ID
 	Limit int   // 0: 500; at most 5000
+}
+
+// RunSearch finds runs by what people remember of them. Zero fields do not restrict. Lists are newest first.
+type RunSearch struct {
+	// Text is words, of which each must begin something that the run is known by: its number, stack, version,
+	// merge request ("412" or "!412"), commit, branch, title, a person, or what a gate saw, such as a grant or
+	// an instance. Letters count alike, large or small.
+	Text   string
+	Stack  StackName
+	Phases []Phase
+	Month  Month
+	Before RunID // keyset: only runs with a smaller id
+	Limit  int   // 0: 50; at most 500
+}
+
+// Month is a month of UTC as a number: 202611. 0: none.
+type Month int
+
+// MonthOf returns the month of a time.
+func MonthOf(t time.Time) Month {
+	t = t.UTC()
+	return Month(t.Year()*100 + int(t.Month()))
+}
+
+// First returns the beginning of the month.
+func (m Month) First() time.Time {
+	return time.Date(int(m)/100, time.Month(int(m)%100), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// RunCount is how many runs of a stack that were created in a month are in a phase.
+type RunCount struct {
+	Month Month
+	Stack StackName
+	Phase Phase
+	N     int
 }

@@ -141,7 +141,7 @@ func (s *Service) serveHTTP(o Options, out *outside) error {
 		return err
 	}
 	pages, err := server.New(server.Config{
-		Runs: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
+		Runs: s.Store, Searches: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
 		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, Hooks: s.hooks, Plans: s.lifecycle, Access: s.Store, Audit: s.Store, SignIn: in,
 		Settings: settingsOf(o),
 		Stacks:   o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
