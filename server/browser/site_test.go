@@ -69,7 +69,7 @@ func (s *site) start() {
 	s.addr = listener.Addr().String()
 	s.url = "http://" + s.addr
 	pages, err := server.New(server.Config{
-		Runs: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
+		Runs: s.world, Searches: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
 		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db,
 		// No page asks these, and a page that does is answered 500.
 		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: (*vantages.Room)(nil), Hooks: (*sender.Room)(nil),

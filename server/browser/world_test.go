@@ -82,6 +82,25 @@ func (w *world) Runs(_ context.Context, f upgrade.RunFilter) (out []upgrade.Run,
 	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
 }
 
+// SearchRuns and CountRuns know no text.
+func (w *world) SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, error) {
+	if f.Text != "" {
+		return nil, nil
+	}
+	return w.Runs(ctx, upgrade.RunFilter{Stack: f.Stack, Phases: f.Phases, Before: f.Before, Limit: f.Limit})
+}
+
+func (w *world) CountRuns(_ context.Context, text string) (counts []upgrade.RunCount, whole bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.is.Runs {
+		if text == "" {
+			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
+		}
+	}
+	return counts, true, nil
+}
+
 func (w *world) OpenRequests(context.Context, upgrade.RunID) ([]upgrade.Request, error) {
 	return nil, nil
 }
