@@ -13,7 +13,7 @@ func TestGoldenMorePages(t *testing.T) {
 	s := newSite(t, fullWorld(), func(c *Config) { c.Settings, c.Freezes, c.Audit = someSettings, someFreezes(), someAudit() })
 	for name, target := range map[string]string{
 		"freezes": "/freezes", "freezes_month": "/freezes?view=month", "audit": "/audit", "config": "/config",
-		"history": "/history", "history_nothing": "/history?q=asg-ebs&stack=ecs-master&month=2026-11",
+		"plan": "/runs/481/plan", "history": "/history", "history_nothing": "/history?q=asg-ebs&stack=ecs-master&month=2026-11",
 	} {
 		t.Run(name, func(t *testing.T) {
 			page := s.get(target)

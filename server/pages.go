@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
@@ -27,6 +26,7 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.POST("/deliveries/:id/play", s.page(s.playDelivery))
 	g.GET("/runs/:id", s.page(s.showRun))
 	g.GET("/runs/:id/parts/:part", s.page(s.runPart))
+	g.GET("/runs/:id/plan", s.page(s.planPage))
 	g.GET("/runs/:id/log/:stage", s.page(s.logPage))
 	for _, a := range theActs() {
 		g.GET("/runs/:id/"+a.page, s.page(s.confirmPage(a)))
@@ -142,40 +142,6 @@ func (s *Server) productionPart(c *gin.Context, id upgrade.RunID) error {
 		d.results = wayBackOf(run, nil).newest(all)
 	}
 	return s.showPart(c, "run", "part-production", productionView{Path: runPath(id), Lines: production(d)})
-}
-
-// logPage is a log, whole or its end.
-type logPage struct {
-	Number, Path, Stage, Raw string
-	Stages                   []navItem
-	Log                      logView
-}
-
-func (s *Server) logPage(c *gin.Context) error {
-	run, err := s.run(c)
-	if err != nil {
-		return err
-	}
-	stage := c.Param("stage")
-	page := logPage{
-		Number: run.ID.String(), Path: runPath(run.ID), Stage: upperFirst(stage), Raw: fmt.Sprintf("/api/v1/runs/%d/log/%s", run.ID, url.PathEscape(stage)),
-	}
-	for _, one := range stages() {
-		page.Stages = append(page.Stages, navItem{Title: upperFirst(one), Path: page.Path + "/log/" + one, Current: one == stage})
-	}
-	lines, left, err := s.lines(c.Request.Context(), run.ID, stage, pageLines, s.words())
-	if err != nil {
-		known := slices.Contains(stages(), stage)
-		if !known || upgrade.CodeOf(err) != upgrade.CodeNotFound {
-			return err
-		}
-		page.Log.Empty = "There is no log of this stage: it was not reached, or the log was removed after the time for which logs are kept."
-	}
-	page.Log.Lines, page.Log.Folded = lines, left
-	if len(lines) == 0 && page.Log.Empty == "" {
-		page.Log.Empty = "Nothing was written yet."
-	}
-	return s.show(c, http.StatusOK, "log", s.layout(c, fmt.Sprintf("Log of run %d: %s", run.ID, stage), page))
 }
 
 func address(path string, values url.Values) string {

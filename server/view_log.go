@@ -17,7 +17,7 @@ import (
 // The bounds of a log on a page; the API has all of it.
 const (
 	tailLines = 8
-	pageLines = 2000
+	pageLines = 250
 	lineBytes = 2000
 	tailBytes = 256 << 10
 )
@@ -31,13 +31,12 @@ type lineView struct {
 
 // logView is the last lines of the stage that matters, and where the rest is.
 type logView struct {
-	Path   string
-	Stage  string // whose lines these are
-	Lines  []lineView
-	Links  []link
-	Empty  string
-	Live   bool
-	Folded int // lines left out on the page of a log
+	Path  string
+	Stage string // whose lines these are
+	Lines []lineView
+	Links []link
+	Empty string
+	Live  bool
 }
 
 // logTail shows Terraform's output while it works or when it failed, else the gates' own lines.
@@ -111,15 +110,32 @@ func (s *Server) lines(ctx context.Context, id upgrade.RunID, stage string, limi
 			_, _ = seeker.Seek(max(0, end-tailBytes), io.SeekStart)
 		}
 	}
-	ring, total := make([]string, 0, limit), 0
+	ring, total, err := lastLines(r, limit, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, raw := range ring {
+		out = append(out, logLine(raw, w))
+	}
+	return out, max(0, total-limit), nil
+}
+
+// lastLines returns the last lines of a log up to line number end, or of all of it for 0, and how many lines
+// the whole has.
+func lastLines(r io.Reader, limit, end int) (last []string, total int, err error) {
+	ring, kept := make([]string, 0, limit), 0
 	lines := bufio.NewReaderSize(r, 32<<10)
 	for {
 		text, err := readLine(lines)
 		if text != "" || err == nil {
-			if len(ring) < limit {
+			switch {
+			case end > 0 && total >= end:
+			case len(ring) < limit:
 				ring = append(ring, text)
-			} else {
-				ring[total%limit] = text
+				kept++
+			default:
+				ring[kept%limit] = text
+				kept++
 			}
 			total++
 		}
@@ -130,14 +146,10 @@ func (s *Server) lines(ctx context.Context, id upgrade.RunID, stage string, limi
 			return nil, 0, err
 		}
 	}
-	for i := range ring {
-		at := i
-		if total > limit {
-			at = (total + i) % limit
-		}
-		out = append(out, logLine(ring[at], w))
+	if kept > limit {
+		ring = slices.Concat(ring[kept%limit:], ring[:kept%limit])
 	}
-	return out, max(0, total-limit), nil
+	return ring, total, nil
 }
 
 // readLine reads one line and drops what is beyond the first lineBytes of it.

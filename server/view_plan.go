@@ -8,13 +8,13 @@ import (
 
 // planView is what the plan changed, grouped by risk: destroyed first, replaced counted on its own.
 type planView struct {
-	Path    string
-	Counts  []countView
-	Groups  []planGroup
-	Known   bool   // there is a plan
-	Empty   string // said instead of groups
-	FullLog string // address of the plan's log
-	Title   string
+	Path   string
+	Counts []countView
+	Groups []planGroup
+	Known  bool   // there is a plan
+	Empty  string // said instead of groups
+	Full   string // address of the whole plan
+	Title  string
 }
 
 type countView struct {
@@ -42,7 +42,7 @@ func planOf(d runData) planView {
 	p := d.run.Plan
 	v := planView{
 		Path: runPath(d.run.ID), Known: p.ChangeDigest != "" || p.Changes() > 0, Title: "What the plan changes in " + string(d.run.Environment),
-		FullLog: runPath(d.run.ID) + "/log/plan",
+		Full: runPath(d.run.ID) + "/plan",
 		Counts: []countView{
 			{"−", "destroyed", p.Destroy, tone(p.Destroy)},
 			{"±", "replaced", p.Replace, tone(p.Replace)},
@@ -65,7 +65,7 @@ func planOf(d runData) planView {
 	}
 	v.Groups = planGroups(d.events)
 	if len(v.Groups) == 0 {
-		v.Empty = "Nothing has been applied yet. The plan's log has every line."
+		v.Empty = "Nothing has been applied yet. The full plan has every line."
 		if p.Changes() == 0 {
 			v.Empty = "The plan is empty: what is there is what is wanted."
 		} else if d.run.Applies > 0 {

@@ -245,9 +245,9 @@ func invariantsLine(sum envSum, w words) reasonView {
 	line := reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Text: fmt.Sprintf("holds %d of %s, checked", sum.Held, plural(all, "invariant")), When: w.ago(sum.Checked)}
 	switch {
 	case sum.Broken > 0:
-		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconBad, upgrade.ToneBad, fmt.Sprintf("It breaks %d of %s", sum.Broken, plural(all, "invariant")), "checked"
+		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconBad, upgrade.ToneBad, fmt.Sprintf("It breaks %d of %s,", sum.Broken, plural(all, "invariant")), "checked"
 	case sum.NotVerified > 0:
-		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconUnk, upgrade.ToneWarn, "It is not verified", fmt.Sprintf("holds %d of %s, checked", sum.Held, plural(all, "invariant"))
+		line.Icon, line.Tone, line.Bold, line.Text = upgrade.IconUnk, upgrade.ToneWarn, "Not verified:", fmt.Sprintf("holds %d of %s, checked", sum.Held, plural(all, "invariant"))
 	}
 	if line.When.Text == "" {
 		line.Text = strings.TrimSuffix(line.Text, "checked") + "one was never checked"
