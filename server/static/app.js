@@ -14,6 +14,50 @@
       e.textContent = s < 1 ? "a moment" : s < 60 ? `${s | 0}\u00a0s` : `${(s / 60) | 0}\u00a0min`;
     }
   }, 10000);
+
+  // A question opens where it is asked; without this script it is a page.
+  document.addEventListener("click", async (e) => {
+    const a = e.target.closest("a[data-act]");
+    if (!a || e.defaultPrevented || e.ctrlKey || e.metaKey || e.shiftKey || e.button || !a.href.startsWith(location.origin + "/runs/")) return;
+    e.preventDefault();
+    const page = await fetch(a.href).then((r) => r.ok && r.text()).catch(() => "");
+    const ask = new DOMParser().parseFromString(page || "", "text/html").querySelector(".ask");
+    if (!ask) return location.assign(a.href);
+    const dialog = document.createElement("dialog");
+    ask.querySelector("h1").id = "asked";
+    dialog.setAttribute("aria-labelledby", "asked");
+    dialog.append(ask);
+    document.body.append(dialog);
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.addEventListener("click", (e) => {
+      if (e.target === dialog || e.target.closest("a.btn")) e.preventDefault(), dialog.close();
+    });
+    dialog.showModal();
+  });
+
+  // Comfort keys, for who wants them.
+  const keys = $("keys"), wish = $("keys-on");
+  if (keys) {
+    for (const e of document.querySelectorAll(".keyed")) e.hidden = false;
+    wish.checked = localStorage.keys !== "off";
+    wish.addEventListener("change", () => localStorage.keys = wish.checked ? "on" : "off");
+    let g = 0;
+    const step = (n) => {
+      const all = [...document.querySelectorAll(".row h3 a,.gate>summary,.rows tbody tr:has(a)")].map((e) => e.matches("tr") ? e.querySelector("a") : e);
+      all[Math.min(Math.max(all.indexOf(document.activeElement) + n, 0), all.length - 1)]?.focus();
+    };
+    document.addEventListener("keydown", (e) => {
+      if (!wish.checked || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input,textarea,select,dialog")) return;
+      const to = g && { u: "/", e: "/environments", h: "/history" }[e.key];
+      g = e.key === "g";
+      const act = to ? () => location.assign(to) : {
+        "/": () => $("q") ? $("q").focus() : location.assign("/history#q"), "?": () => keys.showModal(), j: () => step(1), k: () => step(-1),
+        o: () => document.activeElement.closest(".gate")?.querySelector("summary").click(), ".": () => document.querySelector(".next .btn,.row .btn.main")?.focus(),
+      }[e.key];
+      if (act) e.preventDefault(), act();
+    });
+  }
+  if (location.hash === "#q") $("q")?.focus();
   if (!live) return;
 
   // Connection: a word after 5 s without one, loud after 20 s.
