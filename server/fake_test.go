@@ -110,10 +110,11 @@ func (w *world) SearchRuns(_ context.Context, f upgrade.RunSearch) ([]upgrade.Ru
 }
 
 func (w *world) matches(r upgrade.Run, text string) bool {
-	known := strings.ToLower(strings.Join([]string{string(r.Stack), r.Version, r.Author, r.Title, string(r.Commit)}, " "))
+	words := []string{string(r.Stack), r.Version, r.Author, r.Title, string(r.Commit)}
 	for _, a := range r.Answers {
-		known += fmt.Sprintf(" !%d", a.MergeRequest)
+		words = append(words, fmt.Sprintf("!%d", a.MergeRequest))
 	}
+	known := strings.ToLower(strings.Join(words, " "))
 	for word := range strings.FieldsSeq(strings.ToLower(text)) {
 		if !strings.Contains(known, word) {
 			return false

@@ -243,7 +243,7 @@ func attributes(c plan.Change, room int) string {
 		if u := unknown[name]; len(u) > 0 && string(u) != "false" && string(u) != "{}" && string(u) != "[]" && now == nil {
 			to = "(known after apply)"
 		}
-		line := ""
+		var line string
 		switch {
 		case bytes.Equal(old, now) && to == oneLine(old):
 			continue

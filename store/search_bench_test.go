@@ -100,8 +100,10 @@ func makeRuns(b *testing.B, path string, many int) {
 			args  []any
 		}{
 			{`INSERT INTO upgrades (id, project_id, project, tree, created_at) VALUES (?, 1, 'platform/edge', ?, 0)`, []any{id, fmt.Sprint("t", i)}},
-			{`INSERT INTO runs (id, upgrade_id, project_id, stack, environment, tree, commit_name, attempt, phase, rev, event_seq, created_at, doc) VALUES (?, ?, 1, ?, 'staging', ?, ?, 1, ?, 1, 0, ?, ?)`,
-				[]any{id, id, stack, fmt.Sprint("t", i), commit, string(phase), at.UnixMilli(), doc}},
+			{
+				`INSERT INTO runs (id, upgrade_id, project_id, stack, environment, tree, commit_name, attempt, phase, rev, event_seq, created_at, doc) VALUES (?, ?, 1, ?, 'staging', ?, ?, 1, ?, 1, 0, ?, ?)`,
+				[]any{id, id, stack, fmt.Sprint("t", i), commit, string(phase), at.UnixMilli(), doc},
+			},
 			{`INSERT INTO answers (run_id, n, ref, commit_name, merge_request, at) VALUES (?, 1, ?, ?, ?, 0)`, []any{id, fmt.Sprint("change-", i), commit, i}},
 		} {
 			if _, err := t.ExecContext(b.Context(), one.query, one.args...); err != nil {
