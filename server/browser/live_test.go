@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -48,21 +46,21 @@ func TestLiveUpdates(t *testing.T) {
 	s.world.is.Results[483] = s.world.is.Results[481]
 	s.step(0)
 	p := openTab(t, s)
-	p.first(watchPage)
-	p.open("/runs/483")
-	p.until(`document.querySelector("#conn-text").textContent === "Live" && !document.querySelector("#conn").hidden`)
-	p.do("open a gate that is closed and the log in one", loadScript(`
+	p.First(watchPage)
+	p.Open("/runs/483")
+	p.Until(`document.querySelector("#conn-text").textContent === "Live" && !document.querySelector("#conn").hidden`)
+	p.Run("open a gate that is closed and the log in one", `
 		window.opened = document.querySelector("#gates details.gate:not([open])"); opened.open = true;
 		window.sub = document.querySelector("#gates details.sub"); sub.closest("details.gate").open = true; sub.open = true;
 		window.focused = document.querySelector("#verdict a"); focused.focus();
-		performance.now()`))
-	p.until(`document.activeElement === focused`)
+		performance.now()`)
+	p.Until(`document.activeElement === focused`)
 	eval[bool](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => { shift = 0; shifted = []; done(true); })))`)
 	n := 0
 	for eval[int](p, `swaps`) < 100 {
 		n++
 		s.step(n)
-		p.until(fmt.Sprintf(`document.querySelector("#verdict").innerText.includes("%d of 900")`, 100+n))
+		p.Until(fmt.Sprintf(`document.querySelector("#verdict").innerText.includes("%d of 900")`, 100+n))
 	}
 	t.Logf("%d updates in %d steps", eval[int](p, `swaps`), n)
 	for _, want := range []string{
@@ -83,12 +81,12 @@ func TestHalfTypedReason(t *testing.T) {
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
-	p.open("/runs/483/stop")
-	p.do("type", chromedp.SendKeys(chromedp.CSS("#reason"), "the wrong ver"))
+	p.Open("/runs/483/stop")
+	p.Type("#reason", "the wrong ver")
 	for n := range 100 {
 		s.step(n)
 	}
-	p.do("type on", chromedp.KeyEvent("sion"))
+	p.Keys("sion")
 	if got := eval[string](p, `document.activeElement.id + ": " + document.activeElement.value`); got != "reason: the wrong version" {
 		t.Errorf("the focus and its text are %q", got)
 	}
@@ -101,21 +99,21 @@ func TestServerComesBack(t *testing.T) {
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
-	p.first(hurry)
-	p.open("/runs/483")
-	p.until(`document.querySelector("#conn-text").textContent === "Live"`)
+	p.First(hurry)
+	p.Open("/runs/483")
+	p.Until(`document.querySelector("#conn-text").textContent === "Live"`)
 	s.end()
-	p.until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
-	p.until(`!document.querySelector("#lost").hidden && document.querySelector("#lost").innerText.includes("Actions are off")`)
+	p.Until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
+	p.Until(`!document.querySelector("#lost").hidden && document.querySelector("#lost").innerText.includes("Actions are off")`)
 	if got := eval[string](p, `getComputedStyle(document.querySelector("[data-act]")).pointerEvents`); got != "none" {
 		t.Errorf("an action can be pressed without a connection: pointer-events is %s", got)
 	}
 	s.step(7)
 	s.start()
-	p.until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
-	p.until(`document.querySelector("#verdict").innerText.includes("107 of 900")`)
+	p.Until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
+	p.Until(`document.querySelector("#verdict").innerText.includes("107 of 900")`)
 	s.step(8)
-	p.until(`document.querySelector("#verdict").innerText.includes("108 of 900")`)
+	p.Until(`document.querySelector("#verdict").innerText.includes("108 of 900")`)
 	if eval[bool](p, `document.documentElement.classList.contains("stale")`) {
 		t.Error("actions are still off")
 	}
@@ -127,15 +125,15 @@ func TestFirstConnectionRefused(t *testing.T) {
 	s := newSite(t)
 	s.step(0)
 	p := openTab(t, s)
-	p.first(hurry)
+	p.First(hurry)
 	s.refusing("/events")
-	p.open("/runs/483")
-	p.until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
-	p.until(`!document.querySelector("#lost").hidden`)
+	p.Open("/runs/483")
+	p.Until(`document.querySelector("#conn-text").textContent.startsWith("Reconnecting, shown ")`)
+	p.Until(`!document.querySelector("#lost").hidden`)
 	s.step(3)
 	s.refusing("")
-	p.until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
-	p.until(`document.querySelector("#verdict").innerText.includes("103 of 900")`)
+	p.Until(`document.querySelector("#conn-text").textContent === "Live" && document.querySelector("#lost").hidden`)
+	p.Until(`document.querySelector("#verdict").innerText.includes("103 of 900")`)
 }
 
 // TestSignedOut: the session ends under an open page; it says so, once, and asks no more.
@@ -143,9 +141,9 @@ func TestSignedOut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := openTab(t, s)
-	p.first(hurry)
-	p.open("/runs/483")
-	p.until(`document.querySelector("#conn-text").textContent === "Live"`)
+	p.First(hurry)
+	p.Open("/runs/483")
+	p.Until(`document.querySelector("#conn-text").textContent === "Live"`)
 	sessions, err := s.db.Sessions(t.Context(), "")
 	if err != nil || len(sessions) != 1 {
 		t.Fatalf("%d sessions: %v", len(sessions), err)
@@ -154,6 +152,6 @@ func TestSignedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.step(1)
-	p.until(`!document.querySelector("#out").hidden && document.querySelector("#out a").getAttribute("href").startsWith("/login?next=")`)
-	p.until(`document.querySelector("#lost").hidden`)
+	p.Until(`!document.querySelector("#out").hidden && document.querySelector("#out a").getAttribute("href").startsWith("/login?next=")`)
+	p.Until(`document.querySelector("#lost").hidden`)
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/upgradegate/upgradegate/internal/testkit/chrome"
 )
 
 // axeSum is the SHA-256 of axe.min.js of the package axe-core 4.14.1 as npm has it.
@@ -70,17 +72,17 @@ func looks() (all, few []look) {
 // see looks at a page. It is loaded once: that its layout follows the window is a part of what is tested.
 func (p *tab) see(axe, path string, looks []look) {
 	p.Helper()
-	p.dark(false)
-	p.size(1440)
-	p.open(path)
+	p.Show(chrome.Media{Dark: false})
+	p.Size(1440)
+	p.Open(path)
 	if got := eval[int](p, `performance.getEntriesByType("navigation")[0].responseStatus`); got >= 500 {
 		p.Errorf("%s answers %d", path, got)
 	}
-	p.do("load axe", loadScript(axe))
-	p.do("open all sections", loadScript(`document.querySelectorAll("main details").forEach(d => d.open = true)`))
+	p.Run("load axe", axe)
+	p.Run("open all sections", `document.querySelectorAll("main details").forEach(d => d.open = true)`)
 	for i, l := range looks {
-		p.size(l.width)
-		p.dark(l.dark)
+		p.Size(l.width)
+		p.Show(chrome.Media{Dark: l.dark})
 		for _, v := range p.axe(i > 0) {
 			p.Errorf("%s, %d px wide, dark %v:\n%s", path, l.width, l.dark, v)
 		}
@@ -95,7 +97,7 @@ func TestPages(t *testing.T) {
 	s := newSite(t)
 	p := openTab(t, s)
 	axe := readAxe(t)
-	p.open("/runs/481")
+	p.Open("/runs/481")
 	paths := eval[[]string](p, `[...document.querySelectorAll("header nav a")].map(a => a.getAttribute("href"))`)
 	if len(paths) < 3 {
 		t.Fatalf("the navigation has %q", paths)
@@ -109,7 +111,7 @@ func TestPages(t *testing.T) {
 		path := "/runs/481/" + act
 		p.named(t, path, func(p *tab) { p.see(axe, path, few) })
 	}
-	p.open("/environments")
+	p.Open("/environments")
 	invariants := eval[[]string](p, `[...new Set([...document.querySelectorAll("main a[href^='/environments/']")].map(a => a.getAttribute("href")))]`)
 	if len(invariants) < len(s.world.is.Standings) {
 		t.Errorf("the environments link %d invariants, there are %d: %q", len(invariants), len(s.world.is.Standings), invariants)
@@ -126,11 +128,10 @@ func TestPages(t *testing.T) {
 func (p *tab) named(t *testing.T, name string, test func(*tab)) {
 	t.Helper()
 	t.Run(strings.ReplaceAll(strings.Trim(name, "/"), "/", "_"), func(t *testing.T) {
-		in := *p
-		in.T = t
-		test(&in)
+		in := &tab{Tab: p.In(t), site: p.site}
+		test(in)
 		if t.Failed() {
-			in.picture("failed.png")
+			in.Picture("failed.png")
 		}
 	})
 }
