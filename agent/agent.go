@@ -39,9 +39,13 @@ type Config struct {
 	Log       *slog.Logger
 	Now       func() time.Time // of this machine, with its monotonic part
 	Clock     upgrade.Clock    // what pauses are waited by; nil: upgrade.SystemClock
-	MaxMemory int              // for samples, in bytes; 0: 64 MiB
-	Prober    prober           // nil: one that goes by Policy
-	Resolver  resolver         // nil: the system's
+	MaxMemory int              // for samples, in bytes, and as much in State; 0: 64 MiB
+	State     string           // folder in which watches outlive a restart; empty: they do not
+	// Uptime tells one start of the machine from another, and how long it has been on since: a clock that nobody
+	// sets. boot is empty when that is not known; nil: never known.
+	Uptime   func() (boot string, up time.Duration)
+	Prober   prober   // nil: one that goes by Policy
+	Resolver resolver // nil: the system's
 }
 
 // Agent is an agent: New checks, Run enrols if need be and works.
@@ -53,14 +57,18 @@ type Agent struct {
 	instance string
 	poked    chan struct{} // there is news for the gate
 	packed   chan struct{} // there may be samples to deliver
+	ordered  chan struct{} // there is something new to keep
 
-	mu    sync.Mutex // guards the fields below
-	works map[string]*work
-	epoch string    // of the gate that answered last
-	since time.Time // when that gate answered first
-	rev   int64     // of the orders that were given last
-	polls int64
-	facts upgrade.AgentFacts
+	mu      sync.Mutex // guards the fields below
+	works   map[string]*work
+	epoch   string    // of the gate that answered last
+	since   time.Time // when that gate answered first
+	rev     int64     // of the orders that were given last
+	polls   int64
+	facts   upgrade.AgentFacts
+	gone    []*journal // to be removed
+	closing bool       // what ends now goes on at the next start
+	climbs  allowance
 }
 
 // New checks the configuration and reads the agent's folder. Nothing is sent yet. CodeInvalid, CodeConflict.
@@ -92,7 +100,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, id: id, prober: cfg.Prober, instance: rand.Text(), works: map[string]*work{},
-		poked: make(chan struct{}, 1), packed: make(chan struct{}, 1),
+		poked: make(chan struct{}, 1), packed: make(chan struct{}, 1), ordered: make(chan struct{}, 1),
 		call: &caller{base: base, http: cfg.HTTP, now: cfg.Now, name: id.Name, key: id.key},
 		facts: upgrade.AgentFacts{
 			Version: cfg.Version, Host: cfg.Host, Allow: cfg.Policy.texts(), MaxRate: cfg.Policy.MaxRate, MaxDuration: cfg.Policy.MaxDuration,
@@ -118,11 +126,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.cfg.Log.InfoContext(ctx, "agent at work", "agent", string(a.id.Name), "gate", a.id.Gate, "allow", a.facts.Allow,
 		"max_rate", a.facts.MaxRate, "max_duration", a.facts.MaxDuration, "version", a.cfg.Version)
+	a.removeAuthorities()
+	if err := a.resume(ctx); err != nil {
+		return err
+	}
 	var group sync.WaitGroup
 	group.Go(func() { a.deliver(ctx) })
+	done, kept := make(chan struct{}), make(chan struct{})
+	go func() { // ends with done
+		defer close(kept)
+		a.saving(context.WithoutCancel(ctx), done)
+	}()
 	a.polling(ctx)
 	group.Wait()
 	a.stopAll()
+	close(done)
+	<-kept
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 // keptQuotes is how many answers of one stream are quoted: they are all alike, and large.
 const keptQuotes = 50
 
+// mostMerged bounds what is packed anew for one delivery, in bytes: well below wire.MaxBody in base64.
+const mostMerged = 256 << 10
+
 // buffer keeps the samples of one stream from its first to its last, packed. Its owner guards it.
 type buffer struct {
 	chunks []chunk
@@ -62,4 +65,37 @@ func (b *buffer) at(n int64) (chunk, bool) {
 		return chunk{}, false
 	}
 	return b.chunks[i], true
+}
+
+// from returns the chunk that has the sample as at does, and what follows it as far as it fits into one delivery:
+// what is packed twice a second would take very many calls to deliver an hour.
+func (b *buffer) from(n int64) (chunk, bool) {
+	first, ok := b.at(n)
+	if !ok {
+		return first, false
+	}
+	list, count, size := []chunk{first}, first.n, len(first.packed)
+	for {
+		next, ok := b.at(first.first + count)
+		if !ok || count+next.n > wire.MaxSamples || size+len(next.packed) > mostMerged {
+			break
+		}
+		list, count, size = append(list, next), count+next.n, size+len(next.packed)
+	}
+	if len(list) == 1 {
+		return first, true
+	}
+	var all []probe.Sample
+	for _, one := range list {
+		samples, err := wire.Unpack(one.packed)
+		if err != nil {
+			return first, true
+		}
+		all = append(all, samples...)
+	}
+	packed, err := wire.Pack(all)
+	if err != nil {
+		return first, true
+	}
+	return chunk{first.first, count, packed}, true
 }

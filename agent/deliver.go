@@ -78,8 +78,8 @@ func (a *Agent) due() []wire.Delivery {
 				continue // its end says so
 			}
 		}
-		if chunk, ok := w.buf.at(w.next); ok {
-			list = append(list, wire.Delivery{Stream: w.id, Begun: w.begun, First: chunk.first, Packed: chunk.packed})
+		if chunk, ok := w.buf.from(w.next); ok {
+			list = append(list, wire.Delivery{Stream: w.id, Origin: w.origin, Begun: w.begun, First: chunk.first, Packed: chunk.packed})
 		}
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int { return int(min(max(x.First-y.First, -1), 1)) })

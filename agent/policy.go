@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/upgradegate/upgradegate/agent/wire"
 	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
@@ -69,6 +70,46 @@ func limitsFit(name upgrade.AgentName, l probe.Limits) error {
 	return &upgrade.Error{
 		Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("agent %s gives a probe %s to connect, %s to answer and %d MiB at most", name, mostConnect, mostResponse, mostBody>>20),
 		Hint: "ask for less",
+	}
+}
+
+// What a gate may ask for besides streams: a few looks at once, and one after another at the pace of people.
+const (
+	climbsAtOnce = 32
+	climbsBurst  = 64
+	climbsEvery  = 500 * time.Millisecond
+)
+
+// allowance lets a number of things happen at once, and then one after each pause. The zero value is full.
+type allowance struct {
+	used float64
+	at   time.Time
+}
+
+// take takes one, and reports whether there was one.
+func (a *allowance) take(now time.Time) bool {
+	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(climbsEvery))
+	a.at = now
+	if a.used+1 > climbsBurst {
+		return false
+	}
+	a.used++
+	return true
+}
+
+// climbFitsLocked refuses more looks than a gate has a use for.
+func (a *Agent) climbFitsLocked() error {
+	climbing := 0
+	for _, w := range a.works {
+		if !w.stream && w.state == wire.StateRunning {
+			climbing++
+		}
+	}
+	if climbing < climbsAtOnce && a.climbs.take(a.cfg.Now()) {
+		return nil
+	}
+	return &upgrade.Error{
+		Code: upgrade.CodeLimited, Msg: fmt.Sprintf("agent %s looks at %d paths at once at most, and at one more every %s", a.id.Name, climbsAtOnce, climbsEvery), Hint: "ask again in a minute",
 	}
 }
 

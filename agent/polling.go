@@ -93,6 +93,7 @@ func (a *Agent) take(ctx context.Context, orders wire.Orders) {
 		a.epoch, a.since = orders.Epoch, a.cfg.Now()
 	}
 	a.rev = orders.Rev
+	a.tidyLocked(orders) // what is over makes room for what is new
 	for _, order := range orders.Orders {
 		w := a.works[order.ID]
 		if w == nil {
@@ -107,7 +108,6 @@ func (a *Agent) take(ctx context.Context, orders wire.Orders) {
 			w.stop()
 		}
 	}
-	a.tidyLocked(orders)
 	signal(a.packed)
 }
 
@@ -127,7 +127,7 @@ func (a *Agent) tidyLocked(orders wire.Orders) {
 			w.stop()
 		}
 		if w.state != wire.StateRunning && (!w.stream || now.Sub(w.endedAt) > kept) {
-			delete(a.works, id)
+			a.forgetLocked(w)
 		}
 	}
 }
@@ -135,8 +135,10 @@ func (a *Agent) tidyLocked(orders wire.Orders) {
 // stopAll stops everything at the end.
 func (a *Agent) stopAll() {
 	a.mu.Lock()
+	a.closing = true // what is stopped now goes on at the next start
 	var waits []<-chan struct{}
 	for _, w := range a.works {
+		w.interrupted = w.state == wire.StateRunning && !w.stopping
 		w.stop()
 		waits = append(waits, w.done)
 	}

@@ -132,7 +132,12 @@ func (w *outageWatch) tooBlind(s sight, longest time.Duration) *upgrade.Error {
 			length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total)),
 		Hint: "rehearse again; if it happens often, give the service more CPU",
 	}
+	from := s.blindest()
 	switch {
+	case w.stopped <= w.Longest && from != probe.Here:
+		err.Msg = fmt.Sprintf("nobody at %s could look at the site for %s at a time, %s in all, in which more could hide than the limits of %s and %s allow",
+			from, length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total))
+		err.Hint = fmt.Sprintf("look into the log of agent %s: it was restarted, or its host was too busy; then rehearse again", from)
 	case w.stopped > w.Longest:
 		err.Msg = fmt.Sprintf("the apply went on for longer than the %s that are watched at most, so nobody looked at the site for %s", length(w.Longest), length(w.stopped-w.Longest))
 		err.Hint = "set max_duration to more, and rehearse again"
@@ -142,6 +147,27 @@ func (w *outageWatch) tooBlind(s sight, longest time.Duration) *upgrade.Error {
 		err.Hint = "rehearse again; an agent goes on watching while the service is restarted"
 	}
 	return err
+}
+
+// blindest returns the vantage from which nobody could look for the longest time at once.
+func (s *sight) blindest() probe.Vantage {
+	from, longest := probe.Here, time.Duration(0)
+	for _, one := range s.strips {
+		if one.control != "" {
+			continue
+		}
+		for _, b := range one.seen.Blind {
+			if b.Most > longest {
+				from, longest = one.vantage, b.Most
+			}
+		}
+		for _, o := range one.seen.Outages {
+			if o.Blind > longest {
+				from, longest = one.vantage, o.Blind
+			}
+		}
+	}
+	return from
 }
 
 // blindly returns what it means that nobody could see.

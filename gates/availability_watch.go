@@ -49,7 +49,7 @@ func (s OutageSettings) streams() []probe.Stream {
 		list = append(list, probe.Stream{Name: streamDeep, Path: of(deep, s.Deep), Every: s.Deep.Every, Past: true})
 	}
 	for i := range list {
-		list[i].Limits = s.Limits
+		list[i].Limits, list[i].Target = s.Limits, s.Path.URL
 	}
 	return list
 }

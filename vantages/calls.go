@@ -1,6 +1,7 @@
 package vantages
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -131,20 +132,14 @@ func (r *Room) report(ctx context.Context, a *agent, in wire.Poll) (<-chan struc
 	defer r.mu.Unlock()
 	now := r.now()
 	if in.Instance != a.instance || in.N > a.polled {
-		restarted := a.instance != "" && a.instance != in.Instance
 		a.instance, a.polled = in.Instance, in.N
-		for _, w := range a.works {
-			if restarted && w.report != nil && w.report.State == wire.StateRunning {
-				w.lost = true
-				w.tellLocked()
-			}
-		}
 		in.About.MeasuredAt = in.About.MeasuredAt.UTC().Truncate(time.Millisecond)
 		a.row.Facts = in.About
 		if in.Epoch == r.epoch { // what it says is about this process's orders
 			for i := range in.Works {
 				if w := a.works[in.Works[i].ID]; w != nil {
 					w.report = &in.Works[i]
+					w.isOf(cmp.Or(w.report.Origin, in.Instance))
 					w.tellLocked()
 				}
 			}
@@ -161,6 +156,14 @@ func (r *Room) report(ctx context.Context, a *agent, in wire.Poll) (<-chan struc
 		return nil, nil //nolint:nilnil // there is something new, and that is no error
 	}
 	return a.news, nil
+}
+
+// isOf notes of which beginning the agent speaks.
+func (w *work) isOf(origin string) {
+	if w.origin == "" {
+		w.origin = origin
+	}
+	w.lost = w.lost || w.origin != origin
 }
 
 // orders returns what is wanted now.
@@ -192,13 +195,21 @@ func (r *Room) samples(a *agent, body []byte) (any, error) {
 	if w == nil || w.order.Stream == nil {
 		return wire.Wanted{Next: -1}, nil
 	}
+	if in.Origin != "" {
+		if w.isOf(in.Origin); w.lost {
+			w.tellLocked()
+			return wire.Wanted{Next: -1}, nil
+		}
+	}
 	if in.First < 0 || in.First > w.next || len(w.queue) >= maxQueue {
 		return wire.Wanted{Next: w.next}, nil
 	}
 	if skip := w.next - in.First; skip < int64(len(samples)) {
 		w.queue = append(w.queue, samples[skip:])
 		w.next = in.First + int64(len(samples))
-		w.begun = in.Begun
+		if w.begun == 0 {
+			w.begun = in.Begun // the first word counts
+		}
 		w.tellLocked()
 	}
 	return wire.Wanted{Next: w.next}, nil

@@ -230,6 +230,12 @@ func (c *collected) list() []probe.Sample {
 	return append([]probe.Sample(nil), c.samples...)
 }
 
+func (c *collected) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.samples = nil
+}
+
 // whole fails the test unless there is one sample for each moment that was due, in a row.
 func (c *collected) whole(t *testing.T, every time.Duration, atLeast int) {
 	t.Helper()

@@ -33,7 +33,8 @@ type work struct {
 	queue  [][]probe.Sample
 	next   int64
 	begun  int64         // by the gate's clock, nanoseconds since 1970, as samples said it
-	lost   bool          // the agent was restarted in the middle
+	origin string        // of the beginning that the agent speaks of; empty: it has not spoken yet
+	lost   bool          // the agent speaks of another beginning: it was restarted in the middle
 	news   chan struct{} // has a value when something came
 }
 

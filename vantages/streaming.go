@@ -120,7 +120,8 @@ func (s *streaming) over(next int64, report *wire.Work) (bool, error) {
 
 func (s *streaming) restarted() error {
 	return &upgrade.Error{
-		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s was restarted in the middle, so what it saw before is lost", s.name), Hint: "look at its log",
+		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s was restarted in the middle, so what it saw before is lost", s.name),
+		Hint: "give it a folder for state, which --state names, so that a watch outlives its restart; look at its log for why it was restarted",
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 // Delivery is samples of one stream, in order.
 type Delivery struct {
 	Stream string `json:"stream"`
+	Origin string `json:"origin"`   // as of Work
 	Begun  int64  `json:"begun_ns"` // of the stream, by the gate's clock, nanoseconds since 1970
 	First  int64  `json:"first"`    // number of the first sample, from 0
 	Packed []byte `json:"packed"`   // by Pack

@@ -55,7 +55,10 @@ const (
 
 // Work is how far the agent is with an order.
 type Work struct {
-	ID      string         `json:"id"`
+	ID string `json:"id"`
+	// Origin names the beginning of the work that its samples count from: another one under the same ID is another
+	// work, of an agent that lost the first. Empty, of an older agent: its instance.
+	Origin  string         `json:"origin,omitempty"`
 	State   string         `json:"state"`
 	Begun   int64          `json:"begun_ns,omitempty"` // of a stream: when, by the gate's clock, nanoseconds since 1970; 0: not measured yet
 	Count   int64          `json:"count,omitempty"`    // of a stream: samples so far

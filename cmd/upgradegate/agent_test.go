@@ -15,6 +15,9 @@ import (
 // tested at the same time.
 const agentWatch = "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 40ms, baseline: 500ms, budget: {longest: 700ms, total: 10s}}\n"
 
+// killedWatch is the same with a budget that the start of a process is well within.
+const killedWatch = "-" + "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 40ms, baseline: 500ms, budget: {longest: 4s, total: 20s}}\n"
+
 // enrol makes a token by the command line and starts an agent with it.
 func (h *house) enrol(name string) *process {
 	h.Helper()
@@ -23,7 +26,7 @@ func (h *house) enrol(name string) *process {
 		h.Fatalf("enrol: %d %q %q", invited.code, invited.out, invited.err)
 	}
 	token := h.write("token-"+name, invited.out, 0o600)
-	p := h.program("agent", "--gate", h.url, "--data", h.path("agent-"+name), "--token-file", token, "--allow", fmt.Sprintf("127.0.0.1:%d", h.site.port))
+	p := h.agent(name, "--token-file", token)
 	eventually(h, func() string {
 		if list := h.cli("vantage", "list"); !strings.Contains(list.out, name+"  enrolled") {
 			return list.out + list.err
@@ -32,6 +35,12 @@ func (h *house) enrol(name string) *process {
 	})
 	check(h, os.Remove(token))
 	return p
+}
+
+// agent starts an agent, which may be enrolled already.
+func (h *house) agent(name string, more ...string) *process {
+	h.Helper()
+	return h.program(append([]string{"agent", "--gate", h.url, "--data", h.path("agent-" + name), "--allow", fmt.Sprintf("127.0.0.1:%d", h.site.port)}, more...)...)
 }
 
 func (h *house) result(commit upgrade.Commit, gate upgrade.GateName, stage upgrade.Stage) (string, upgrade.Outcome) {
@@ -90,6 +99,50 @@ func TestS5AgentWatchesThroughKill(t *testing.T) {
 			h.runIs(commit, upgrade.PhaseBlocked)
 			message, outcome := h.result(commit, "outage", upgrade.StageDuring)
 			if outcome != upgrade.OutcomeFailed || !regexp.MustCompile(`longest outage (9\d\d ms|1(\.\d+)? s), limit 700 ms`).MatchString(message) {
+				t.Errorf("got %s: %s", outcome, message)
+			}
+		})
+	}
+}
+
+// TestS5AgentKilled: the agent is killed in the middle of an apply. The next start of it goes on with what it was
+// watching: for as long as nobody looked, an outage that is longer than the budget could hide, which is no pass; one
+// that is shorter could not, and what the agent saw before and after counts.
+func TestS5AgentKilled(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		away    time.Duration
+		phase   upgrade.Phase
+		outcome upgrade.Outcome
+		words   string
+	}{
+		"longer_than_the_budget": {6 * time.Second, upgrade.PhaseBlocked, upgrade.OutcomeUnknown, `nobody at staging-a could look at the site for [67](\.\d+)? s at a time`},
+		"within_the_budget":      {100 * time.Millisecond, upgrade.PhaseUnlocked, upgrade.OutcomePassed, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, setup{real: true, vantages: true, gates: killedWatch})
+			h.start()
+			agent := h.enrol("staging-a")
+			h.addHook()
+			h.hold("provisioner")
+			commit := h.push("1")
+			h.seen(commit, upgrade.PhaseApplying)
+			eventually(h, func() string {
+				if len(h.applies()) == 0 {
+					return "the provisioner has not begun"
+				}
+				return ""
+			})
+			time.Sleep(time.Second)
+			agent.kill()
+			time.Sleep(test.away)
+			h.agent("staging-a")
+			time.Sleep(2 * time.Second)
+			h.release("provisioner")
+			h.runIs(commit, test.phase)
+			message, outcome := h.result(commit, "outage", upgrade.StageDuring)
+			if outcome != test.outcome || !regexp.MustCompile(test.words).MatchString(message) {
 				t.Errorf("got %s: %s", outcome, message)
 			}
 		})

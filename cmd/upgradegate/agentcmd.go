@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,11 +28,11 @@ const agentToken = "UPGRADEGATE_AGENT_TOKEN" //nolint:gosec // a name, not the t
 
 // agentFlags is what `upgradegate agent` is told.
 type agentFlags struct {
-	gate, data, tokenFile, allowFile, caFile string
-	allow                                    []string
-	maxRate                                  float64
-	maxDuration                              time.Duration
-	verbose                                  bool
+	gate, data, state, tokenFile, allowFile, caFile string
+	allow                                           []string
+	maxRate                                         float64
+	maxDuration                                     time.Duration
+	verbose                                         bool
 }
 
 func agentCommand(s streams) *cobra.Command {
@@ -39,7 +41,10 @@ func agentCommand(s streams) *cobra.Command {
 		Use: "agent", Short: "Probe from this host for a gate elsewhere", Args: noArgs,
 		Long: `Probe from this host for a gate elsewhere. The agent dials out to the gate and listens on no port. It
 probes what the gate asks for, and only what --allow lists; it goes on probing while the gate is
-restarted, and delivers what it saw when the gate is back.
+restarted, and delivers what it saw when the gate is back. When the agent itself is restarted, or
+killed, it goes on with what it was watching from what it keeps in --state: the time between is
+blind, and counts as such. The state holds what the gate ordered, with the secret of a bypass, for
+the agent's own user to read, and is removed an hour after a watch has ended.
 
 The first start needs a token, made by ` + "`upgradegate vantage enrol NAME`" + `, in ` + agentToken + ` or in
 the file --token-file. The agent makes a key then, keeps it in --data, and needs no token any more.`,
@@ -55,6 +60,7 @@ the file --token-file. The agent makes a key then, keeps it in --data, and needs
 	flags := cmd.Flags()
 	flags.StringVar(&f.gate, "gate", os.Getenv("UPGRADEGATE_URL"), "public_url of the gate (UPGRADEGATE_URL)")
 	flags.StringVar(&f.data, "data", "/var/lib/upgradegate-agent", "folder for the agent's key")
+	flags.StringVar(&f.state, "state", "", `folder in which watches outlive a restart of the agent, or "none" (default: watches in --data)`)
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token to enrol with; read once")
 	flags.StringArrayVar(&f.allow, "allow", nil, `addresses and ports that may be probed, such as "10.20.0.0/16:80,443"; may be repeated`)
 	flags.StringVar(&f.allowFile, "allow-file", "", "file with such entries, one a line")
@@ -92,7 +98,12 @@ func newAgent(f agentFlags, s streams) (*agent.Agent, error) {
 	if f.verbose {
 		level = slog.LevelDebug
 	}
+	state := cmp.Or(f.state, filepath.Join(f.data, "watches"))
+	if state == noState {
+		state = ""
+	}
 	a, err := agent.New(agent.Config{
+		State: state, Uptime: uptime,
 		URL: f.gate, Data: f.data, Token: token, Version: versionText(), Host: host, HTTP: &http.Client{Transport: transport},
 		Policy: agent.Policy{Allow: allow, MaxRate: f.maxRate, MaxDuration: f.maxDuration}, Log: logger(s, level), Now: time.Now,
 	})
@@ -100,6 +111,28 @@ func newAgent(f agentFlags, s streams) (*agent.Agent, error) {
 		return nil, usage(err)
 	}
 	return a, err
+}
+
+// noState is the value of --state for which nothing is kept.
+const noState = "none"
+
+// uptime reads what Linux says of the time since it was started, which nobody sets and a restart of the agent does
+// not change; elsewhere nothing.
+func uptime() (boot string, up time.Duration) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", 0
+	}
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return "", 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return "", 0
+	}
+	return strings.TrimSpace(string(id)), time.Duration(seconds * float64(time.Second))
 }
 
 // allowed reads the flags and the file of what may be probed.

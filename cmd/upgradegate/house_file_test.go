@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -31,8 +32,8 @@ func (h *house) writeFile(binary string) {
 	if gateList == "" {
 		gateList = h.siteGate()
 	}
-	if h.gates == "-" {
-		gateList = h.siteGate() + agentWatch
+	if watch, also := strings.CutPrefix(h.gates, "-"); also {
+		gateList = h.siteGate() + cmp.Or(watch, agentWatch)
 	}
 	places := ""
 	if h.vantages {

@@ -48,7 +48,7 @@ type setup struct {
 	watched  bool              // the site is probed during each apply
 	settled  bool              // the gate that plans anew is asked, as it is unless the file says otherwise
 	states   string            // YAML of foreign states
-	vantages bool              // an agent staging-a is configured; with gates "-" it watches each apply alone
+	vantages bool              // an agent staging-a is configured; with gates "-" it watches each apply alone, with "-" and a gate as that says
 	guarded  bool              // the plain stack's resource is of a guarded type
 	files    map[string]string // of the first commit besides the plain stack
 	ci       []gitlabsim.JobSpec
