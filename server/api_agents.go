@@ -100,8 +100,14 @@ type wireInvite struct {
 
 type wireToken struct {
 	Name  upgrade.AgentName `json:"name"`
-	Token string            `json:"token"` // shown this once
+	Token string            `json:"token,omitempty"` // shown this once
 	Until time.Time         `json:"until"`
+}
+
+// withoutSecret is what is remembered.
+func (w wireToken) withoutSecret() any {
+	w.Token = ""
+	return w
 }
 
 type wireRevoked struct {
@@ -128,27 +134,28 @@ func (s *Server) apiVantages(c *gin.Context) error {
 	return nil
 }
 
-// apiInvite makes a token. A post that is sent again makes another: the answer is not remembered, for it
-// holds a secret.
+// apiInvite makes a token. A post that is sent again with the same key is told how long it is good, without the
+// token itself.
 func (s *Server) apiInvite(c *gin.Context) error {
 	var in wireInvite
-	if _, err := readJSON(c, &in); err != nil {
+	body, err := readJSON(c, &in)
+	if err != nil {
 		return err
 	}
 	var within time.Duration
 	if in.Within != "" {
-		var err error
 		if within, err = time.ParseDuration(in.Within); err != nil {
 			return invalid("within: %q is not a duration such as 1h", in.Within)
 		}
 	}
 	name := upgrade.AgentName(c.Param("name"))
-	token, until, err := s.agents.Invite(c.Request.Context(), name, within, person(c))
-	if err != nil {
-		return fmt.Errorf("invite agent %s: %w", name, err)
-	}
-	writeJSON(c, http.StatusCreated, jsonType, wireToken{Name: name, Token: token.Reveal(), Until: until.UTC()})
-	return nil
+	return s.once(c, body, func() (int, any, error) {
+		token, until, err := s.agents.Invite(c.Request.Context(), name, within, person(c))
+		if err != nil {
+			return 0, nil, fmt.Errorf("invite agent %s: %w", name, err)
+		}
+		return http.StatusCreated, wireToken{Name: name, Token: token.Reveal(), Until: until.UTC()}, nil
+	})
 }
 
 func (s *Server) apiRevoke(c *gin.Context) error {

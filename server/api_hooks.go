@@ -60,7 +60,13 @@ type wireNewHook struct {
 // wireMadeHook has a secret that was just made.
 type wireMadeHook struct {
 	Hook   wireHook `json:"hook"`
-	Secret string   `json:"secret"`
+	Secret string   `json:"secret,omitempty"`
+}
+
+// withoutSecret is what is remembered.
+func (w wireMadeHook) withoutSecret() any {
+	w.Secret = ""
+	return w
 }
 
 // wireHookAct is the body of a post that does something with a subscription. What the act does not need may

@@ -102,11 +102,16 @@ func (s *Server) apiInvariant(c *gin.Context) error {
 // apiCheckInvariant has a standing gate asked now; what it says is to be read later.
 func (s *Server) apiCheckInvariant(c *gin.Context) error {
 	key := invariantKey(c)
-	if err := s.acts.CheckInvariant(c.Request.Context(), key, person(c)); err != nil {
-		return fmt.Errorf("check an invariant: %w", err)
+	body, err := readJSON(c, &struct{}{})
+	if err != nil {
+		return err
 	}
-	writeJSON(c, http.StatusAccepted, jsonType, wireChecking{Name: key.String()})
-	return nil
+	return s.once(c, body, func() (int, any, error) {
+		if err := s.acts.CheckInvariant(c.Request.Context(), key, person(c)); err != nil {
+			return 0, nil, fmt.Errorf("check an invariant: %w", err)
+		}
+		return http.StatusAccepted, wireChecking{Name: key.String()}, nil
+	})
 }
 
 // invariantKey reads the name in the address.

@@ -51,11 +51,22 @@ func (s *Server) apiStates(c *gin.Context) error {
 }
 
 // apiRefreshState has a state read now, and answers when it was. Who asks again meanwhile waits for the same
-// reading, so that there is nothing to be done only once.
+// reading.
 func (s *Server) apiRefreshState(c *gin.Context) error {
+	body, err := readJSON(c, &struct{}{})
+	if err != nil {
+		return err
+	}
+	return s.once(c, body, func() (int, any, error) {
+		reading, err := s.refreshState(c)
+		return http.StatusOK, wireStateOf(reading), err
+	})
+}
+
+func (s *Server) refreshState(c *gin.Context) (upgrade.Reading, error) {
 	if s.open.Add(1) > maxStreams {
 		s.open.Add(-1)
-		return &upgrade.Error{Code: upgrade.CodeLimited, Msg: "too many wait for answers", RetryAfter: silence}
+		return upgrade.Reading{}, &upgrade.Error{Code: upgrade.CodeLimited, Msg: "too many wait for answers", Hint: "try again in a moment", RetryAfter: silence}
 	}
 	defer s.open.Add(-1)
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readStateWithin)
@@ -73,8 +84,7 @@ func (s *Server) apiRefreshState(c *gin.Context) error {
 	}()
 	reading, err := s.acts.RefreshState(ctx, upgrade.StateName(c.Param("name")), person(c))
 	if err != nil {
-		return fmt.Errorf("refresh a state: %w", err)
+		return reading, fmt.Errorf("refresh a state: %w", err)
 	}
-	writeJSON(c, http.StatusOK, jsonType, wireStateOf(reading))
-	return nil
+	return reading, nil
 }

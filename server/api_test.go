@@ -187,38 +187,6 @@ func TestAPIActs(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKey(t *testing.T) {
-	s := newSite(t, fullWorld())
-	post := func(target, body, token, key string) *httptest.ResponseRecorder {
-		return s.do("POST", target, token, body, "Idempotency-Key", key)
-	}
-	first := post("/api/v1/runs/481/recheck", "", managerToken, "k")
-	again := post("/api/v1/runs/481/recheck", "", managerToken, "k")
-	if first.Code != 202 || again.Code != 202 || first.Body.String() != again.Body.String() || again.Header().Get("Idempotent-Replayed") != "true" {
-		t.Errorf("answered %d, then %d", first.Code, again.Code)
-	}
-	if len(s.world.asked) != 1 {
-		t.Errorf("asked %d times", len(s.world.asked))
-	}
-	if w := post("/api/v1/runs/481/stop", "", managerToken, "k"); w.Code != 400 {
-		t.Errorf("the key for something else is answered %d", w.Code)
-	}
-	if w := post("/api/v1/runs/481/recheck", "", viewerToken, "k"); w.Code != 403 {
-		t.Errorf("somebody else's key is answered %d", w.Code)
-	}
-	if w := post("/api/v1/runs/481/recheck", "", managerToken, "other"); w.Code != 202 || len(s.world.asked) != 2 {
-		t.Errorf("another key is answered %d", w.Code)
-	}
-	s.world.askErr = &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the database is busy"}
-	if w := post("/api/v1/runs/481/recheck", "", managerToken, "third"); w.Code != 503 {
-		t.Errorf("answered %d", w.Code)
-	}
-	s.world.askErr = nil
-	if w := post("/api/v1/runs/481/recheck", "", managerToken, "third"); w.Code != 202 {
-		t.Errorf("after a failure the same key is answered %d", w.Code)
-	}
-}
-
 func TestAPIDeliveries(t *testing.T) {
 	s := newSite(t, fullWorld())
 	all := decode[page[wireDelivery]](t, s.get("/api/v1/deliveries")).Items

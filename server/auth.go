@@ -49,6 +49,7 @@ type caller struct {
 	identity upgrade.Identity
 	via      string // "token", "session", "api token"
 	session  string // id; empty: none
+	token    string // id of the API token; empty: none
 }
 
 // keyring knows who may come in.

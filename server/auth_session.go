@@ -88,14 +88,13 @@ func (s *Server) apiSessions(c *gin.Context) error {
 }
 
 func (s *Server) apiEndSession(c *gin.Context) error {
-	if _, err := readJSON(c, &struct{}{}); err != nil {
+	body, err := readJSON(c, &struct{}{})
+	if err != nil {
 		return err
 	}
-	if err := s.endSession(c, c.Param("id")); err != nil {
-		return err
-	}
-	writeJSON(c, http.StatusOK, jsonType, wireEnded{c.Param("id")})
-	return nil
+	return s.once(c, body, func() (int, any, error) {
+		return http.StatusOK, wireEnded{c.Param("id")}, s.endSession(c, c.Param("id"))
+	})
 }
 
 // endSession ends a session of the caller's, or of somebody else's if they may.

@@ -49,7 +49,7 @@ func (k *keyring) byAPIToken(r *http.Request, given string) (caller, error) {
 			return caller{}, fmt.Errorf("note that a token was used: %w", err)
 		}
 	}
-	return caller{person: t.Capped(p), identity: t.Owner, via: "api token " + t.Name}, nil
+	return caller{person: t.Capped(p), identity: t.Owner, via: "api token " + t.Name, token: t.ID}, nil
 }
 
 // wireMakeToken is the body of the post that makes an API token. Only the name is needed.
@@ -76,7 +76,7 @@ type wireAPIToken struct {
 }
 
 type wireMadeToken struct {
-	Token  string       `json:"token"` // shown this once
+	Token  string       `json:"token,omitempty"` // shown this once
 	Listed wireAPIToken `json:"listed"`
 }
 
@@ -126,16 +126,30 @@ func (s *Server) apiTokens(c *gin.Context) error {
 	return nil
 }
 
-// apiMakeToken makes a token. A post that is sent again makes another: the answer is not remembered, for it
-// holds a secret.
+// withoutSecret is what is remembered.
+func (w wireMadeToken) withoutSecret() any {
+	w.Token = ""
+	return w
+}
+
+// apiMakeToken makes a token. A post that is sent again with the same key is told of the one that was made,
+// without the token itself: nothing that is kept can be turned into it.
 func (s *Server) apiMakeToken(c *gin.Context) error {
 	in := wireMakeToken{Role: upgrade.RoleViewer}
-	if _, err := readJSON(c, &in); err != nil {
-		return err
-	}
-	t, err := s.newToken(c, in)
+	body, err := readJSON(c, &in)
 	if err != nil {
 		return err
+	}
+	return s.once(c, body, func() (int, any, error) {
+		made, err := s.makeToken(c, in)
+		return http.StatusCreated, made, err
+	})
+}
+
+func (s *Server) makeToken(c *gin.Context, in wireMakeToken) (wireMadeToken, error) {
+	t, err := s.newToken(c, in)
+	if err != nil {
+		return wireMadeToken{}, err
 	}
 	secret := tokenPrefix + rand.Text() + rand.Text()
 	t.Digest = digestOf(secret)
@@ -143,10 +157,9 @@ func (s *Server) apiMakeToken(c *gin.Context) error {
 		e.On, e.Detail = "token "+t.ID, fmt.Sprintf("%s, as %s until %s", t.Name, t.Role, t.EndsAt.UTC().Format(time.DateOnly))
 	}
 	if err := s.keys.access.AddToken(c.Request.Context(), t); err != nil {
-		return fmt.Errorf("keep the token: %w", err)
+		return wireMadeToken{}, fmt.Errorf("keep the token: %w", err)
 	}
-	writeJSON(c, http.StatusCreated, jsonType, wireMadeToken{Token: secret, Listed: s.wireToken(t)})
-	return nil
+	return wireMadeToken{Token: secret, Listed: s.wireToken(t)}, nil
 }
 
 // newToken checks what is asked for: never more than the caller has.
@@ -201,10 +214,18 @@ func (s *Server) newToken(c *gin.Context, in wireMakeToken) (upgrade.APIToken, e
 }
 
 func (s *Server) apiRevokeToken(c *gin.Context) error {
-	ctx, id := c.Request.Context(), c.Param("id")
-	if _, err := readJSON(c, &struct{}{}); err != nil {
+	body, err := readJSON(c, &struct{}{})
+	if err != nil {
 		return err
 	}
+	return s.once(c, body, func() (int, any, error) {
+		t, err := s.revokeToken(c, c.Param("id"))
+		return http.StatusOK, t, err
+	})
+}
+
+func (s *Server) revokeToken(c *gin.Context, id string) (wireAPIToken, error) {
+	ctx := c.Request.Context()
 	t, err := s.keys.access.TokenByID(ctx, id)
 	if err == nil {
 		err = s.mayEnd(c, t.Owner.Subject, "token", id)
@@ -216,10 +237,9 @@ func (s *Server) apiRevokeToken(c *gin.Context) error {
 		t, err = s.keys.access.TokenByID(ctx, id)
 	}
 	if err != nil {
-		return fmt.Errorf("revoke token %s: %w", id, err)
+		return wireAPIToken{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
-	writeJSON(c, http.StatusOK, jsonType, s.wireToken(t))
-	return nil
+	return s.wireToken(t), nil
 }
 
 // mayEnd asks whether the caller may end a session or token of that subject. To others than admins what is

@@ -94,7 +94,7 @@ func calls() []call {
 }
 
 // calledSite is a site in which every call finds what it needs.
-func calledSite(t *testing.T) *site {
+func calledSite(t *testing.T, change ...func(*Config)) *site {
 	t.Helper()
 	w := fullWorld()
 	key := upgrade.StandingKey{Gate: "grants", Environment: "production"}
@@ -110,10 +110,10 @@ func calledSite(t *testing.T) *site {
 		sessions: []upgrade.Session{{Digest: "d", ID: "s1", Who: me, BegunAt: time.Now(), SeenAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}},
 		tokens:   []upgrade.APIToken{{Digest: "e", ID: "t1", Name: "pipeline", Owner: me, Role: upgrade.RoleViewer, MadeAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}},
 	}
-	return newSite(t, w, func(c *Config) {
+	return newSite(t, w, append([]func(*Config){func(c *Config) {
 		c.Hooks, c.Access = fullHooks(), access
 		c.Agents = &fakeAgents{list: []upgrade.Agent{{Name: "staging-a", EnrolledAt: fakeNow(), HeardAt: fakeNow(), Key: []byte("0123456789abcdef0123456789abcdef")}}}
-	})
+	}}, change...)...)
 }
 
 // request is a call as HTTP.

@@ -134,6 +134,8 @@ type Config struct {
 	// Access keeps sessions and API tokens, Audit what was done.
 	Access access
 	Audit  auditLog
+	// Posts remembers posts with an Idempotency-Key.
+	Posts posts
 	// SignIn says how people sign in besides by token, and what they may do. Optional.
 	SignIn SignIn
 	// Now gives real time, for sessions and tokens. Default: time.Now.
@@ -179,7 +181,7 @@ func (cfg Config) check() (Config, error) {
 	for name, given := range map[string]bool{
 		"Runs": cfg.Runs != nil, "Searches": cfg.Searches != nil, "Evidence": cfg.Evidence != nil, "Journal": cfg.Journal != nil,
 		"Deliveries": cfg.Deliveries != nil, "Health": cfg.Health != nil, "Acts": cfg.Acts != nil,
-		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Hooks": cfg.Hooks != nil, "Plans": cfg.Plans != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
+		"Logs": cfg.Logs != nil, "IDTokens": cfg.IDTokens != nil, "Questions": cfg.Questions != nil, "Changes": cfg.Changes != nil, "States": cfg.States != nil, "Invariants": cfg.Invariants != nil, "Stretches": cfg.Stretches != nil, "Agents": cfg.Agents != nil, "Hooks": cfg.Hooks != nil, "Plans": cfg.Plans != nil, "Posts": cfg.Posts != nil, "Clock": cfg.Clock != nil, "Log": cfg.Log != nil,
 	} {
 		if !given {
 			return cfg, invalid("server: %s must be set", name)

@@ -148,18 +148,11 @@ func (s *Server) confirm(a act) func(c *gin.Context) error {
 
 // askOnce asks, unless the same form was sent and granted before.
 func (s *Server) askOnce(c *gin.Context, a act, id upgrade.RunID) (upgrade.Run, error) {
-	k := memoryKey{who: person(c).Name, key: "form/" + c.Request.URL.Path + "/" + c.PostForm("key")}
-	old, err := s.memory.begin(k, [32]byte{})
-	if err != nil {
-		return upgrade.Run{}, err
-	}
-	if old != nil {
-		return upgrade.Run{}, nil
-	}
-	err = errPanicked
-	defer func() { s.memory.end(k, http.StatusSeeOther, nil, err) }()
 	var run upgrade.Run
-	run, err = s.askForm(c, a, id)
+	_, _, err := s.onceForm(c, func() (answer any, err error) {
+		run, err = s.askForm(c, a, id)
+		return nil, err
+	})
 	return run, err
 }
 

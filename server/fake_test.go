@@ -382,7 +382,7 @@ func (w *world) addLog(key, text string) {
 
 func (w *world) config(log io.Writer) Config {
 	return Config{
-		Runs: w, Searches: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Invariants: w, Stretches: w, Agents: &fakeAgents{}, Hooks: &fakeHooks{}, Plans: w, Access: &fakeAccess{}, Audit: &fakeAudit{},
+		Runs: w, Searches: w, Evidence: w, Journal: w, Deliveries: w, Health: w, Acts: w, Logs: w, IDTokens: fakeTokens{}, Questions: &w.asks, Changes: w, States: w, Invariants: w, Stretches: w, Agents: &fakeAgents{}, Hooks: &fakeHooks{}, Plans: w, Access: &fakeAccess{}, Audit: &fakeAudit{}, Posts: &fakePosts{},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},

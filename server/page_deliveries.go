@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -65,19 +66,17 @@ func (s *Server) playDelivery(c *gin.Context) error {
 	if err := c.Request.ParseForm(); err != nil {
 		return badBody(err)
 	}
-	k := memoryKey{who: person(c).Name, key: "form/" + c.Request.URL.Path + "/" + c.PostForm("key")}
-	old, err := s.memory.begin(k, [32]byte{})
+	var next upgrade.DeliveryID
+	replayed, kept, err := s.onceForm(c, func() (answer any, err error) {
+		next, err = s.acts.PlayAgain(c.Request.Context(), upgrade.DeliveryID(c.Param("id")), person(c))
+		return next, err
+	})
 	if err != nil {
 		return err
 	}
-	var next upgrade.DeliveryID
-	if old != nil {
-		next, _ = old.body.(upgrade.DeliveryID)
-	} else {
-		err = errPanicked
-		defer func() { s.memory.end(k, http.StatusSeeOther, next, err) }()
-		if next, err = s.acts.PlayAgain(c.Request.Context(), upgrade.DeliveryID(c.Param("id")), person(c)); err != nil {
-			return err
+	if replayed {
+		if err := json.Unmarshal(kept, &next); err != nil {
+			return fmt.Errorf("read what was answered before: %w", err)
 		}
 	}
 	c.Redirect(http.StatusSeeOther, "/deliveries?"+url.Values{"played": {string(next)}}.Encode())

@@ -43,17 +43,24 @@ func status(code upgrade.Code) int {
 	return http.StatusInternalServerError
 }
 
+func statusOf(err error) int {
+	if errors.Is(err, errKeyReused) { // as draft-ietf-httpapi-idempotency-key-header has it
+		return http.StatusUnprocessableEntity
+	}
+	return status(upgrade.CodeOf(err))
+}
+
 // problemOf says what may be shown of err.
 func problemOf(err error, requestID string) problem {
-	code := upgrade.CodeOf(err)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem{
 			Type: "about:blank", Title: http.StatusText(http.StatusRequestEntityTooLarge), Status: http.StatusRequestEntityTooLarge,
 			Detail: "the body is too large", Code: upgrade.CodeInvalid, RequestID: requestID,
 		}
 	}
+	code, status := upgrade.CodeOf(err), statusOf(err)
 	return problem{
-		Type: "about:blank", Title: http.StatusText(status(code)), Status: status(code),
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
 		Detail: upgrade.Public(err), Code: code, Hint: upgrade.HintOf(err), RequestID: requestID,
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,32 +96,5 @@ func checkAnswer(t *testing.T, compiler *jsonschema.Compiler, doc document, c ca
 			t.Errorf("%s\n%v", body, err)
 		}
 		return
-	}
-}
-
-// TestEveryPostCanBeSentAgain: with the same Idempotency-Key a post has one effect. Those that are left out say so
-// in the document: what they do twice is no more than what they do once, or their answer must not be kept.
-func TestEveryPostCanBeSentAgain(t *testing.T) {
-	doc := readDocument(t)
-	without := []string{"inviteAgent", "makeToken", "revokeToken", "revokeSession", "refreshState", "checkInvariant"}
-	for _, c := range calls() {
-		method, target := c.request(doc)
-		if method != http.MethodPost || c.Status >= http.StatusBadRequest || slices.Contains(without, c.Op) {
-			continue
-		}
-		t.Run(c.Op, func(t *testing.T) {
-			s, token := calledSite(t), c.Token
-			if token == "" {
-				token = managerToken
-			}
-			first := s.do(method, target, token, c.Body, "Idempotency-Key", "k")
-			again := s.do(method, target, token, c.Body, "Idempotency-Key", "k")
-			if again.Code != first.Code || again.Body.String() != first.Body.String() || again.Header().Get("Idempotent-Replayed") != "true" && c.Op != "askForProduction" {
-				t.Errorf("first %d %s\nagain %d %s", first.Code, first.Body, again.Code, again.Body)
-			}
-			if other := s.do(method, target, token, `{"reason":"another"}`, "Idempotency-Key", "k"); other.Code != http.StatusBadRequest && c.Op != "askForProduction" {
-				t.Errorf("something else under the key: %d", other.Code)
-			}
-		})
 	}
 }

@@ -42,7 +42,8 @@ func appendAudit(ctx context.Context, t tx, e *upgrade.AuditEntry) error {
 	return nil
 }
 
-// acted runs fn and keeps the entry of the act under way in the same transaction, unless it was kept before.
+// acted runs fn and keeps the entry of the act under way in the same transaction, unless it was kept before,
+// and that what the post asks for was done.
 func acted(ctx context.Context, fn func(tx) error) (with func(tx) error, undo func()) {
 	entry := upgrade.ActingOf(ctx)
 	if entry == nil || entry.Seq != 0 {
@@ -50,6 +51,9 @@ func acted(ctx context.Context, fn func(tx) error) (with func(tx) error, undo fu
 	}
 	return func(t tx) error {
 		if err := fn(t); err != nil {
+			return err
+		}
+		if err := notePost(ctx, t, upgrade.PostOf(ctx)); err != nil {
 			return err
 		}
 		return appendAudit(ctx, t, entry)

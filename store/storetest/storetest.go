@@ -23,7 +23,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		return
 	}
 	for _, group := range []map[string]func(*bench){
-		intakeTests(), leaseTests(), wakeTests(), runTests(), rowTests(), listTests(), raceTests(), givenTests(), verifyTests(), stateTests(), agentTests(), hookTests(), standingTests(), accessTests(),
+		intakeTests(), leaseTests(), wakeTests(), runTests(), rowTests(), listTests(), raceTests(), givenTests(), verifyTests(), stateTests(), agentTests(), hookTests(), standingTests(), accessTests(), keyedPostTests(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
