@@ -13,7 +13,7 @@ import (
 
 // agentWatch watches an apply from the agent alone. Its budget is for a machine on which everything else is
 // tested at the same time.
-const agentWatch = "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 40ms, baseline: 500ms, budget: {longest: 700ms, total: 10s}}\n"
+const agentWatch = "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 40ms, baseline: 500ms, settle: 2s, budget: {longest: 700ms, total: 10s}}\n"
 
 // killedWatch is the same with a budget that the start of a process is well within.
 const killedWatch = "-" + "  - {name: outage, kind: availability, environments: [staging], path: site, from: [staging-a], every: 40ms, baseline: 500ms, budget: {longest: 4s, total: 20s}}\n"
