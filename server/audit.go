@@ -96,6 +96,8 @@ func actOf(method, route string) upgrade.Act {
 		return "token.revoke"
 	case "/sessions/:id/revoke":
 		return "session.revoke"
+	case "/messages/:name/:message/resend":
+		return "hook.message.resend" // as over the API
 	case "/logout":
 		return upgrade.ActSignOut
 	}

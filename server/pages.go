@@ -24,6 +24,8 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.GET("/history", s.page(s.historyPage))
 	g.GET("/deliveries", s.page(s.deliveriesPage))
 	g.POST("/deliveries/:id/play", s.page(s.playDelivery))
+	g.GET("/messages", s.page(s.messagesPage))
+	g.POST("/messages/:name/:message/resend", s.page(s.resendForm))
 	g.GET("/runs/:id", s.page(s.showRun))
 	g.GET("/runs/:id/parts/:part", s.page(s.runPart))
 	g.GET("/runs/:id/plan", s.page(s.planPage))

@@ -16,7 +16,6 @@ import (
 	"github.com/upgradegate/upgradegate/store"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/vantages"
-	"github.com/upgradegate/upgradegate/webhooks/sender"
 )
 
 const managerToken = "token-of-mira-manager"
@@ -70,9 +69,9 @@ func (s *site) start() {
 	s.url = "http://" + s.addr
 	pages, err := server.New(server.Config{
 		Runs: s.world, Searches: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
-		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db,
+		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db, Posts: s.db,
 		// No page asks these, and a page that does is answered 500.
-		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: (*vantages.Room)(nil), Hooks: (*sender.Room)(nil),
+		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: (*vantages.Room)(nil), Hooks: hooks{now: s.world.Now},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},
