@@ -37,7 +37,14 @@ func (s *Server) apiLog(c *gin.Context) error {
 	}
 	c.Header("Content-Type", "text/plain; charset=utf-8")
 	c.Header("X-Accel-Buffering", "no")
-	s.endlessly(c)
+	if follow {
+		if s.open.Add(1) > maxStreams {
+			s.open.Add(-1)
+			return &upgrade.Error{Code: upgrade.CodeLimited, Msg: "too many follow logs and live streams", Hint: "try again in a moment, or leave follow out", RetryAfter: silence}
+		}
+		defer s.open.Add(-1)
+		defer s.whileAdmitted(c)()
+	}
 	c.Status(http.StatusOK)
 	sent, err := copyOut(c, r, 0)
 	for follow && err == nil && run.Phase.Live() {
@@ -79,15 +86,17 @@ func copyOut(c *gin.Context, r io.ReadCloser, skip int64) (int64, error) {
 	if err != nil { // shorter than before: nothing new
 		return max(skip, skipped), nil
 	}
-	n, err := io.Copy(c.Writer, r)
+	n, err := io.Copy(patient{c.Writer}, r)
 	return skip + n, err
 }
 
-// endlessly lifts the server's limit on how long an answer may take.
-func (s *Server) endlessly(c *gin.Context) {
-	if err := http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{}); err != nil {
-		s.log.DebugContext(c.Request.Context(), "write deadline stays", "err", err)
-	}
+// patient sends for as long as it takes, and gives a reader up who takes nothing for writePatience. It replaces the
+// server's limit on how long an answer may take.
+type patient struct{ to http.ResponseWriter }
+
+func (p patient) Write(b []byte) (int, error) {
+	_ = http.NewResponseController(p.to).SetWriteDeadline(time.Now().Add(writePatience)) //nolint:forbidigo // a deadline of the network
+	return p.to.Write(b)
 }
 
 // pause waits for d and reports whether there is reason to go on: nobody has left, no shutdown.

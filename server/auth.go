@@ -50,6 +50,7 @@ type caller struct {
 	via      string // "token", "session", "api token"
 	session  string // id; empty: none
 	token    string // id of the API token; empty: none
+	used     any    // the upgrade.Session or upgrade.APIToken that was shown; nil: none
 }
 
 // keyring knows who may come in.
@@ -186,6 +187,15 @@ func orNil(err error) error {
 // who returns who asks: by bearer token, which must be good if there is one, else by session.
 // CodeUnauthorized.
 func (k *keyring) who(r *http.Request) (caller, error) {
+	who, err := k.known(r)
+	if err != nil {
+		return caller{}, err
+	}
+	return who, k.noteUse(r, who)
+}
+
+// known is who without a note that a session or token was used.
+func (k *keyring) known(r *http.Request) (caller, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		token = strings.TrimSpace(token)
@@ -205,12 +215,28 @@ func (k *keyring) who(r *http.Request) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	if now := k.now(); now.Sub(session.SeenAt) >= seenEvery && !inBackground(r) {
-		if err := k.access.SeeSession(r.Context(), session.Digest, now); err != nil {
-			return caller{}, fmt.Errorf("note that a session was used: %w", err)
+	return caller{person: p, identity: session.Who, via: "session", session: session.ID, used: session}, nil
+}
+
+// noteUse notes, once a minute, that a session or token was used.
+func (k *keyring) noteUse(r *http.Request, who caller) error {
+	now := k.now()
+	switch used := who.used.(type) {
+	case upgrade.Session:
+		if now.Sub(used.SeenAt) >= seenEvery && !inBackground(r) {
+			if err := k.access.SeeSession(r.Context(), used.Digest, now); err != nil {
+				return fmt.Errorf("note that a session was used: %w", err)
+			}
+		}
+	case upgrade.APIToken:
+		if now.Sub(used.UsedAt) >= seenEvery || used.UsedFrom != remote(r) {
+			used.UsedAt, used.UsedFrom = now, remote(r)
+			if err := k.access.UseToken(r.Context(), used); err != nil {
+				return fmt.Errorf("note that a token was used: %w", err)
+			}
 		}
 	}
-	return caller{person: p, identity: session.Who, via: "session", session: session.ID}, nil
+	return nil
 }
 
 // inBackground reports whether a page asks by itself: nobody need sit before it.

@@ -119,5 +119,6 @@ func (s *Server) endSession(c *gin.Context, id string) error {
 	if err := s.keys.access.EndSession(ctx, id); err != nil {
 		return fmt.Errorf("end session %s: %w", id, err)
 	}
+	s.revoked(id)
 	return nil
 }

@@ -43,13 +43,7 @@ func (k *keyring) byAPIToken(r *http.Request, given string) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
-	if now.Sub(t.UsedAt) >= seenEvery || t.UsedFrom != remote(r) {
-		t.UsedAt, t.UsedFrom = now, remote(r)
-		if err := k.access.UseToken(r.Context(), t); err != nil {
-			return caller{}, fmt.Errorf("note that a token was used: %w", err)
-		}
-	}
-	return caller{person: t.Capped(p), identity: t.Owner, via: "api token " + t.Name, token: t.ID}, nil
+	return caller{person: t.Capped(p), identity: t.Owner, via: "api token " + t.Name, token: t.ID, used: t}, nil
 }
 
 // wireMakeToken is the body of the post that makes an API token. Only the name is needed.
@@ -234,6 +228,7 @@ func (s *Server) revokeToken(c *gin.Context, id string) (wireAPIToken, error) {
 		err = s.keys.access.EndToken(ctx, id, person(c).Name, s.keys.now())
 	}
 	if err == nil {
+		s.revoked(id)
 		t, err = s.keys.access.TokenByID(ctx, id)
 	}
 	if err != nil {

@@ -110,6 +110,7 @@ func (s *Server) logout(c *gin.Context) {
 			return
 		}
 	}
+	s.revoked(callerOf(c).session)
 	s.keys.setSession(c.Writer, "", -1)
 	c.Redirect(http.StatusSeeOther, "/login?out=1")
 }

@@ -43,18 +43,19 @@ type Server struct {
 	hooks      hooks
 	plans      plans
 
-	keys      *keyring
-	audit     auditLog
-	signIns   signIns
-	memory    memory
-	pacer     *pacer
-	publicURL string // without a slash at its end
-	gitLabURL string
-	clock     upgrade.Clock
-	zone      *time.Location
-	version   string
-	notice    string
-	log       *slog.Logger
+	keys       *keyring
+	admissions admissions
+	audit      auditLog
+	signIns    signIns
+	memory     memory
+	pacer      *pacer
+	publicURL  string // without a slash at its end
+	gitLabURL  string
+	clock      upgrade.Clock
+	zone       *time.Location
+	version    string
+	notice     string
+	log        *slog.Logger
 
 	served  *prometheus.CounterVec
 	took    *prometheus.HistogramVec

@@ -103,7 +103,9 @@ func (st *stream) id(e upgrade.Event) int64 {
 }
 
 func (st *stream) serve(resync bool) error {
-	s, ctx := st.server, st.c.Request.Context()
+	s := st.server
+	defer s.whileAdmitted(st.c)()
+	ctx := st.c.Request.Context()
 	if open := s.open.Add(1); open > maxStreams {
 		s.open.Add(-1)
 		return &upgrade.Error{Code: upgrade.CodeLimited, Msg: "too many live streams are open", RetryAfter: silence}
