@@ -42,6 +42,7 @@ func (g gate) serve(t *testing.T, dir string) *program {
   listen: %[1]q
   public_url: "http://%[1]s"
   tokens: [{name: hugo, role: release_manager, gitlab_user_id: 1, token: {env: BENCH_PERSON}}]
+  pace: {per_second: 1000, burst: 100000}
 database: %[2]q
 data: %[3]q
 gitlab: {url: %[4]q, token: {env: BENCH_BOT}, webhook: {secret_token: {env: BENCH_HOOK}, signing_token: {env: BENCH_SIGNING}}}
