@@ -43,7 +43,7 @@ func (c *climber) connect(ctx context.Context) (net.Conn, error) {
 }
 
 func (c *climber) connectTCP(ctx context.Context) (net.Conn, error) {
-	if err := c.p.guard.Check(c.addr); err != nil {
+	if err := c.p.check(c.addr); err != nil {
 		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
 	}
 	limited, cancel := context.WithTimeout(ctx, max(c.p.limits.Connect, lossPatience))
@@ -149,10 +149,10 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	return nil, broken
 }
 
-// connectOnce opens TCP and, where the address says so, TLS, both within the connect limit, without a
+// connectOnce opens TCP and, where the address says so, TLS as cfg says, both within the connect limit, without a
 // second look at what went wrong. The caller closes the connection.
-func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
-	if err := c.p.guard.Check(c.addr); err != nil {
+func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, error) {
+	if err := c.p.check(c.addr); err != nil {
 		return nil, &brokenError{layer: probe.LayerTCP, class: probe.ClassGuarded, detail: guarded(err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
@@ -171,17 +171,13 @@ func (c *climber) connectOnce(ctx context.Context) (net.Conn, error) {
 	if !c.t.tls {
 		return conn, nil
 	}
-	cfg := c.tlsConfig()
-	// Without the key exchange that withstands quantum computers, which is a seventh of what a probe costs, and
-	// which every server can do without. Ladders offer it, as browsers do.
-	cfg.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-	secure := tls.Client(conn, cfg)
+	secure := tls.Client(&corked{Conn: conn}, cfg)
 	// In place of the context, which would cost a goroutine, and with it the waking of a thread.
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // fails on a closed connection only, as the handshake then does
 	}
 	if err := secure.Handshake(); err != nil { //nolint:noctx // see above
-		_ = conn.Close() // the handshake's error is the news
+		_ = secure.NetConn().Close() // the handshake's error is the news
 		return nil, c.broke(probe.LayerTLS, tlsClass(err))
 	}
 	return secure, nil

@@ -36,7 +36,7 @@ func (p *Prober) knock(ctx context.Context, t *target, addrs []netip.AddrPort) [
 
 func (p *Prober) tryDoor(ctx context.Context, addr netip.AddrPort) probe.Knock {
 	k := probe.Knock{Address: addr, State: probe.RungOK}
-	if err := p.guard.Check(addr); err != nil {
+	if err := p.check(addr); err != nil {
 		k.State, k.Class, k.Detail = probe.RungNotAsked, probe.ClassGuarded, guarded(err)
 		return k
 	}

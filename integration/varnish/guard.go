@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -56,6 +57,10 @@ func (g Guard) Check(addr netip.AddrPort) error {
 // resolved, so that a name whose address changes between check and use gains nothing. Anything but TCP
 // is refused.
 func (g Guard) Control(network, address string, _ syscall.RawConn) error {
+	return control(network, address, g.Check)
+}
+
+func control(network, address string, check func(netip.AddrPort) error) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("probes use TCP, not %s", network)}
 	}
@@ -63,7 +68,38 @@ func (g Guard) Control(network, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: fmt.Sprintf("%q is not an address", address), Cause: err}
 	}
-	return g.Check(addr)
+	return check(addr)
+}
+
+// keptVerdicts is how many addresses a prober remembers what its guard says of.
+const keptVerdicts = 64
+
+// verdicts remembers what a guard, which never changes, says of addresses: a stream asks it twice for each probe.
+type verdicts struct {
+	mu sync.Mutex // guards of
+	of map[netip.AddrPort]error
+}
+
+// check is the guard's Check.
+func (p *Prober) check(addr netip.AddrPort) error {
+	v := p.checked
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	err, known := v.of[addr]
+	if known {
+		return err
+	}
+	if v.of == nil || len(v.of) >= keptVerdicts {
+		v.of = map[netip.AddrPort]error{}
+	}
+	err = p.guard.Check(addr)
+	v.of[addr] = err
+	return err
+}
+
+// control is the guard's Control.
+func (p *Prober) control(network, address string, _ syscall.RawConn) error {
+	return control(network, address, p.check)
 }
 
 // plain returns addr without its zone and out of its IPv6 wrapping, so that one address has one form.

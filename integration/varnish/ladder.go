@@ -17,6 +17,7 @@ type climber struct {
 	p      *Prober
 	t      *target
 	addr   netip.AddrPort
+	quiet  bool // only what comes of it is wanted, and no ladder
 	ladder probe.Ladder
 	raw    net.Conn // TCP of the last connection, below TLS
 	resent int      // packets that were sent again when raw was connected
@@ -100,12 +101,18 @@ func (c *climber) rung(layer probe.Layer) *probe.Rung {
 
 // good writes that a layer is as it should be.
 func (c *climber) good(layer probe.Layer, took time.Duration, detail string) {
+	if c.quiet {
+		return
+	}
 	r := c.rung(layer)
 	r.State, r.Class, r.Took, r.Detail = probe.RungOK, probe.ClassOK, took, c.t.redact.clean(detail)
 }
 
 // warn notes what should be looked at although it breaks nothing, once per class.
 func (c *climber) warn(layer probe.Layer, class probe.Class, format string, args ...any) {
+	if c.quiet {
+		return
+	}
 	known := func(w probe.Warning) bool { return w.Class == class }
 	if !slices.ContainsFunc(c.ladder.Warnings, known) {
 		c.ladder.Warnings = append(c.ladder.Warnings, probe.Warning{Layer: layer, Class: class, Detail: c.t.redact.clean(fmt.Sprintf(format, args...))})
@@ -114,6 +121,9 @@ func (c *climber) warn(layer probe.Layer, class probe.Class, format string, args
 
 // skip writes that a layer was not asked, and why.
 func (c *climber) skip(layer probe.Layer, detail string) {
+	if c.quiet {
+		return
+	}
 	r := c.rung(layer)
 	r.State, r.Detail = probe.RungNotAsked, c.t.redact.clean(detail)
 }
@@ -153,7 +163,7 @@ func (c *climber) climb(ctx context.Context) error {
 
 // steps is the climb itself. A *brokenError is a result; any other error means that nobody could tell.
 func (c *climber) steps(ctx context.Context) error {
-	if c.p.guard.Check(c.addr) == nil && c.addr.Addr().Is6() && !c.t.given.IsValid() && c.p.noRoute(ctx, c.addr) {
+	if c.p.check(c.addr) == nil && c.addr.Addr().Is6() && !c.t.given.IsValid() && c.p.noRoute(ctx, c.addr) {
 		// A machine without IPv6 cannot judge the IPv6 half of a name.
 		for _, layer := range layers(c.t.path)[1:] {
 			c.skip(layer, "this machine has no IPv6")

@@ -16,7 +16,7 @@ func (c *climber) large(ctx context.Context) error {
 	if want.Page == "" {
 		return nil
 	}
-	conn, err := c.connectOnce(ctx)
+	conn, err := c.connectOnce(ctx, c.tlsConfig())
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

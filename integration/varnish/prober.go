@@ -46,9 +46,10 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Prober looks at paths. It keeps nothing between two looks; all methods may be called at the same time.
+// Prober looks at paths. It keeps nothing of one look for another; all methods may be called at the same time.
 type Prober struct {
 	guard    Guard
+	checked  *verdicts
 	limits   probe.Limits
 	agent    string
 	dial     dialer
@@ -60,7 +61,7 @@ type Prober struct {
 // New returns a prober.
 func New(cfg Config) *Prober {
 	p := &Prober{
-		guard: cfg.Guard,
+		guard: cfg.Guard, checked: &verdicts{},
 		limits: probe.Limits{
 			DNS:      cmp.Or(cfg.Limits.DNS, 2*time.Second),
 			Connect:  cmp.Or(cfg.Limits.Connect, 800*time.Millisecond),
@@ -76,7 +77,7 @@ func New(cfg Config) *Prober {
 	if p.dial == nil {
 		// No keep-alive packets: a connection lives for one request.
 		p.route = (&net.Dialer{}).DialContext
-		p.dial = (&net.Dialer{Control: p.guard.Control, KeepAlive: -1, FallbackDelay: -1}).DialContext
+		p.dial = (&net.Dialer{Control: p.control, KeepAlive: -1, FallbackDelay: -1}).DialContext
 	}
 	if p.resolver == nil {
 		p.resolver = net.DefaultResolver

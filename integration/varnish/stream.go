@@ -3,6 +3,7 @@ package varnish
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -49,6 +50,14 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 	s := &stream{p: p, t: t, of: of, bare: bare, each: each, start: monotonic()}
 	s.most = int64((p.limits.Connect+2*p.limits.Response)/of.Every) + spare
 	defer s.left.close()
+	if !bare {
+		s.prepare()
+	}
+	s.hands.do = func(j job) {
+		defer s.flying.Add(-1)
+		defer s.pulse.done()
+		s.tell(s.probe(context.WithoutCancel(ctx), j.addr, j.due))
+	}
 	if t.given.IsValid() {
 		s.addrs = []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}
 	} else {
@@ -62,6 +71,7 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 		s.pulse.every = max(of.Every/4, leastBeat)
 	}
 	s.tick(ctx, s.elapsed(), of.Every, s.launch)
+	s.hands.rest()
 	s.group.Wait()
 	return nil
 }
@@ -107,8 +117,13 @@ type stream struct {
 	most   int64 // in flight per address
 	group  sync.WaitGroup
 	flying atomic.Int64
+	hands  hands
 	left   leftovers
 	pulse  pulse
+
+	tls     *tls.Config
+	request []byte    // nil: another for each probe
+	readers sync.Pool // of *bufio.Reader
 
 	telling sync.Mutex // serialises each
 	each    func(probe.Sample)
@@ -230,11 +245,7 @@ func (s *stream) launch(ctx context.Context, due time.Duration) {
 		}
 		s.flying.Add(1)
 		s.pulse.want()
-		s.group.Go(func() {
-			defer s.flying.Add(-1)
-			defer s.pulse.done()
-			s.tell(s.probe(context.WithoutCancel(ctx), addr, due))
-		})
+		s.hands.give(job{addr, due})
 	}
 }
 
@@ -272,7 +283,7 @@ func (s *stream) lookUp(ctx context.Context, due time.Duration) {
 func (s *stream) aim(ctx context.Context, addrs []netip.AddrPort, asked time.Duration) {
 	var reachable []netip.AddrPort
 	for _, addr := range addrs {
-		if !addr.Addr().Is6() || s.p.guard.Check(addr) != nil || !s.p.noRoute(ctx, addr) {
+		if !addr.Addr().Is6() || s.p.check(addr) != nil || !s.p.noRoute(ctx, addr) {
 			reachable = append(reachable, addr)
 		}
 	}

@@ -1,12 +1,7 @@
 package varnish
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/tls"
-	"io"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -17,7 +12,7 @@ import (
 // probe makes one request and says what came of it.
 func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Duration) probe.Sample {
 	sample := probe.Sample{Sched: due, Start: s.elapsed(), Address: addr}
-	c := s.p.begin(s.t, addr, time.Time{})
+	c := &climber{p: s.p, t: s.t, addr: addr, quiet: true}
 	err := s.once(ctx, c)
 	sample.End = s.elapsed()
 	sample.Status = c.ladder.Status
@@ -40,7 +35,7 @@ func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Durati
 // that nobody could tell.
 func (s *stream) once(ctx context.Context, c *climber) error {
 	if s.bare {
-		conn, err := c.connectOnce(ctx)
+		conn, err := c.connectOnce(ctx, s.tls)
 		if err == nil {
 			_ = conn.Close() // that it stands was all
 		}
@@ -69,7 +64,10 @@ func (s *stream) once(ctx context.Context, c *climber) error {
 
 // ask sends the request and reads the answer, over a connection that was left if there is one.
 func (s *stream) ask(ctx context.Context, c *climber) (*answer, error) {
-	request := c.request(s.of.Past && s.t.path.Bypass.Used())
+	request := s.request
+	if request == nil {
+		request = s.newRequest()
+	}
 	if !s.of.KeepAlive {
 		l, err := s.connect(ctx, c)
 		if err != nil {
@@ -78,7 +76,6 @@ func (s *stream) ask(ctx context.Context, c *climber) (*answer, error) {
 		defer l.close()
 		return l.exchange(c, request)
 	}
-	request = bytes.Replace(request, []byte("Connection: close\r\n"), nil, 1)
 	if l := s.left.take(c.addr); l != nil {
 		got, err := l.exchange(c, request)
 		if !l.closedByPeer(got, err) {
@@ -94,34 +91,6 @@ func (s *stream) ask(ctx context.Context, c *climber) (*answer, error) {
 	got, err := l.exchange(c, request)
 	s.left.give(c.addr, l, got, err)
 	return got, err
-}
-
-func (s *stream) connect(ctx context.Context, c *climber) (*link, error) {
-	conn, err := c.connectOnce(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l := &link{conn: conn, limit: io.LimitedReader{R: conn}}
-	l.reader = bufio.NewReader(&l.limit)
-	return l, nil
-}
-
-// link is a connection on which requests are made one after the other.
-type link struct {
-	conn   net.Conn
-	limit  io.LimitedReader
-	reader *bufio.Reader
-	asked  int
-}
-
-// close ends the connection. Everything that mattered has been read, so TLS is not told: that would be a packet more
-// for each probe.
-func (l *link) close() {
-	conn := l.conn
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
-	}
-	_ = conn.Close() // as above
 }
 
 // exchange writes a request and reads the answer. Deadlines stand on the connection itself: a context for
