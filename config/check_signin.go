@@ -28,6 +28,9 @@ func (r *reader) checkSignIn(raw *rawFile, publicURL string) SignIn {
 	if s.GitLab != nil && s.GitLab.Title == "" {
 		s.GitLab.Title = "GitLab"
 	}
+	if r.has("server") && len(raw.server.tokens) == 0 && !providers && s.BreakGlass == nil && !r.broken("server.tokens") && !r.broken(at) {
+		r.problem("server.tokens", "list a token under server.tokens, or say under sign_in how people sign in (gitlab, oidc or break_glass)", "nobody could sign in: there is neither a token nor a way to sign in")
+	}
 	names := map[string]string{"gitlab": under(at, "gitlab")}
 	for i := range s.OIDC {
 		o, below := &s.OIDC[i], nth(under(at, "oidc"), i)

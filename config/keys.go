@@ -32,7 +32,7 @@ func serverShape() shape[rawServer] {
 		defaulted("listen", "Address and port to listen on; beyond loopback only with an https public_url.", word[string](listenRule), "127.0.0.1:8080", func(s *rawServer) *string { return &s.listen }),
 		optional("public_url", "Address that people use; default: the one that is listened on.", httpURL("https://gate.example.org", noPath), func(s *rawServer) *string { return &s.publicURL }),
 		optional("pace", "How fast one caller of the API may ask.", paceShape(), func(s *rawServer) *Pace { return &s.pace }),
-		required("tokens", "People and programs that may sign in.", list(tokenShape(), 1), func(s *rawServer) *[]rawToken { return &s.tokens }),
+		optional("tokens", "People and programs that may come in by a token of their own. May be left out where sign_in says how people sign in.", list(tokenShape(), 1), func(s *rawServer) *[]rawToken { return &s.tokens }),
 	)
 }
 

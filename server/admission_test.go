@@ -55,11 +55,13 @@ func TestOpenStreamsEnd(t *testing.T) {
 			s.do("POST", "/api/v1/tokens/t1/revoke", managerToken, "{}")
 		}, 0, false},
 		"session_revoked_elsewhere": {session, func(t *testing.T, _ *site, access *fakeAccess, _ *memberships) {
+			t.Helper()
 			if err := access.EndSession(t.Context(), "s1"); err != nil {
 				t.Error(err)
 			}
 		}, lookAgain, false},
 		"token_revoked_elsewhere": {bearer, func(t *testing.T, _ *site, access *fakeAccess, _ *memberships) {
+			t.Helper()
 			if err := access.EndToken(t.Context(), "t1", "Mira", time.Now()); err != nil {
 				t.Error(err)
 			}

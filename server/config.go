@@ -150,7 +150,7 @@ type Config struct {
 	// Settings returns the configuration for its page. Optional.
 	Settings func() Settings
 
-	// Tokens has at least one; names and secrets differ.
+	// Tokens has at least one, unless SignIn says how people sign in; names and secrets differ.
 	Tokens []Token
 	// PublicURL is the address that people use, such as "https://gate.example.org". With https, the
 	// session cookie is sent over TLS only. Optional.
@@ -187,10 +187,10 @@ func (cfg Config) check() (Config, error) {
 			return cfg, invalid("server: %s must be set", name)
 		}
 	}
-	if len(cfg.Tokens) == 0 {
+	if len(cfg.Tokens) == 0 && len(cfg.SignIn.Providers) == 0 && cfg.SignIn.BreakGlass == nil {
 		return cfg, &upgrade.Error{
-			Code: upgrade.CodeInvalid, Msg: "no token is configured, so nobody could sign in",
-			Hint: "add one under server.tokens",
+			Code: upgrade.CodeInvalid, Msg: "neither a token nor a way to sign in is configured, so nobody could sign in",
+			Hint: "add a token under server.tokens, or a way under sign_in",
 		}
 	}
 	names, secrets := map[string]bool{}, map[upgrade.Secret]bool{}
