@@ -76,6 +76,8 @@ func (s *Server) question(a act, in asking) confirmView {
 	switch needs := a.needs(); {
 	case !in.person.RoleIn(r.Project).Includes(needs):
 		v.Off = fmt.Sprintf("You can see this run, but not do this. It needs the role %s; yours is %s.", roleTitle(needs), roleTitle(in.person.RoleIn(r.Project)))
+	case a.kind == upgrade.RequestOverride && asksAlready(r, in.person, in.words.now):
+		v.Off = fmt.Sprintf("You asked for it at %s. It takes a second release manager, by %s.", in.words.stamp(r.Override.Asked).Text, in.words.stamp(r.Override.Asked.Add(secondWithin)).Text)
 	case !a.allowed(r):
 		v.Off = "This is not possible in the state that the run is in now."
 	}

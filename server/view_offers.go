@@ -19,6 +19,8 @@ func (s *Server) offers(d runData, p upgrade.Person) (*button, []button) {
 		b := button{Text: offerText(name, d), Href: runPath(r.ID) + "/" + a.page}
 		if needs := a.needs(); !p.RoleIn(r.Project).Includes(needs) {
 			b.Off = "needs the role " + roleTitle(needs)
+		} else if a.kind == upgrade.RequestOverride && asksAlready(r, p, d.words.now) {
+			b.Off = "needs a second release manager"
 		}
 		at[name], links = len(links), append(links, b)
 	}

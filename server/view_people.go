@@ -32,7 +32,13 @@ type rehearsalView struct {
 // asksSecond reports whether an override waits for its second person.
 func (d runData) asksSecond() bool {
 	o := d.run.Override
-	return o != nil && len(o.By) == 1 && d.words.now.Sub(o.Asked) <= secondWithin && o.Covers(d.run.Causes)
+	return o != nil && len(o.By) == 1 && asksAlready(d.run, o.By[0], d.words.now)
+}
+
+// asksAlready reports whether it is this person's asking that waits for a second person.
+func asksAlready(r upgrade.Run, p upgrade.Person, now time.Time) bool {
+	o := r.Override
+	return o != nil && len(o.By) == 1 && o.By[0].Name == p.Name && now.Sub(o.Asked) <= secondWithin && o.Covers(r.Causes)
 }
 
 func overrideOf(d runData) *overrideView {

@@ -156,7 +156,19 @@ func reasons(d runData) []reasonView {
 		case upgrade.OrderVoid:
 		}
 	}
+	if r.Phase == upgrade.PhaseUnlocked {
+		out = append(out, reasonView{Icon: upgrade.IconLock, Tone: upgrade.ToneIdle, Bold: "Locks again by itself.", Text: locksAgain(r)})
+	}
 	return out
+}
+
+// locksAgain says until when an open run stays open: as long as it would be opened again.
+func locksAgain(r upgrade.Run) string {
+	text := fmt.Sprintf("As soon as anything else is applied to %s, what was tested gets newer commits, or a check that is asked again fails.", r.Environment)
+	if r.Verdict != upgrade.VerdictOpen && r.Override != nil {
+		return strings.Replace(text, "or a check", "the override ends, or a check", 1)
+	}
+	return text
 }
 
 func passedWith(r upgrade.Run) string {

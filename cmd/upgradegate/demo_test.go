@@ -12,13 +12,13 @@ import (
 )
 
 // TestDemo plays every story as `make demo` does. The whole of its output is one JSON object, each story
-// ends as it should, and nothing is left of it.
+// ends as it should, and nothing is left of it. Where there is a browser, people watch and act in it.
 func TestDemo(t *testing.T) {
 	terraform := terraformBinary(t)
 	dir, err := os.MkdirTemp("/tmp", "ugd") //nolint:usetesting // a short path: programs put sockets into it
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
-	got := cli(t, []string{"TMPDIR=" + dir, "UPGRADEGATE_TERRAFORM=" + terraform}, "demo", "--once", "--json")
+	got := watchDemo(t, "TMPDIR="+dir, "UPGRADEGATE_TERRAFORM="+terraform)
 	if got.code != exitOK {
 		t.Errorf("exit code %d:\n%s", got.code, got.err)
 	}

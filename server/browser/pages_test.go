@@ -130,8 +130,5 @@ func (p *tab) named(t *testing.T, name string, test func(*tab)) {
 	t.Run(strings.ReplaceAll(strings.Trim(name, "/"), "/", "_"), func(t *testing.T) {
 		in := &tab{Tab: p.In(t), site: p.site}
 		test(in)
-		if t.Failed() {
-			in.Picture("failed.png")
-		}
 	})
 }

@@ -20,7 +20,7 @@ func (st *stage) config(chosen []story, tools *tools) (*config.Config, error) {
   public_url: %q
   tokens:
     - {name: hugo, role: release_manager, gitlab_user_id: %d, token: {env: DEMO_HUGO}}
-database: %q
+%sdatabase: %q
 data: %q
 gitlab:
   url: %q
@@ -32,7 +32,7 @@ environments:
     aws: {region: %s, role_arn: %q, external_id: {env: DEMO_EXTERNAL}, endpoint: %q, access_key: {env: DEMO_KEY}, secret_key: {env: DEMO_SECRET}}
   production:
     aws: {region: %s, role_arn: %q, external_id: {env: DEMO_EXTERNAL}, endpoint: %q, access_key: {env: DEMO_KEY}, secret_key: {env: DEMO_SECRET}}
-`, st.url, st.hugo.ID, "sqlite://"+filepath.Join(st.dir, "gate.db"), filepath.Join(st.dir, "data"), st.gitlab.URL(),
+`, st.url, st.hugo.ID, st.tokens(), "sqlite://"+filepath.Join(st.dir, "gate.db"), filepath.Join(st.dir, "data"), st.gitlab.URL(),
 		tools.binary, tools.cli, region, gateRole, st.awsURL, region, readRole, st.awsURL)
 	fmt.Fprintf(&b, "network: {allow: [%s]}\n", strings.Join(st.allowed(), ", "))
 	b.WriteString("stacks:\n")
@@ -60,6 +60,16 @@ environments:
 		}
 	}
 	return st.parse(b.String())
+}
+
+// tokens writes who may sign in besides Hugo.
+func (st *stage) tokens() string {
+	ids := map[string]int64{"rene": st.rene.ID, "priya": st.priya.ID, "vera": st.vera.ID}
+	var b strings.Builder
+	for _, o := range others() {
+		fmt.Fprintf(&b, "    - {name: %s, role: %s, gitlab_user_id: %d, token: {env: DEMO_%s}}\n", o.name, o.role, ids[o.name], strings.ToUpper(o.name))
+	}
+	return b.String()
 }
 
 // gatesOf writes the gates of a stack, besides those that every stack has.
@@ -157,6 +167,9 @@ func (st *stage) parse(text string) (*config.Config, error) {
 		"DEMO_HUGO": hugoToken, "DEMO_GITLAB": st.bot.Token.Reveal(), "DEMO_WEBHOOK": webhookSecret, "DEMO_SIGNING": signingToken,
 		"DEMO_EXTERNAL": externalID.Reveal(), "DEMO_KEY": st.terraformEnv()["AWS_ACCESS_KEY_ID"],
 		"DEMO_SECRET": st.terraformEnv()["AWS_SECRET_ACCESS_KEY"],
+	}
+	for _, o := range others() {
+		secrets["DEMO_"+strings.ToUpper(o.name)] = o.token
 	}
 	for _, site := range st.sites {
 		secrets["DEMO_BYPASS"] = site.Bypass.Value // the same for each

@@ -30,6 +30,9 @@ type Options struct {
 	Environ []string
 	Err     io.Writer // progress, for people
 	Log     *slog.Logger
+	// Pause is called with a page's address whenever there is something to see there, and at the end of each story. The
+	// story goes on when it returns; world time flows as real time does meanwhile. It may be nil.
+	Pause func(ctx context.Context, address string) error
 }
 
 // Run plays the stories and returns what came of them. The error is about the stage itself: a story
@@ -55,6 +58,9 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	defer func() { err = errors.Join(err, st.close()) }()
 	o.say("%s, %s", st.tool, st.varnishKind())
 	o.say("the dashboard: %s", st.signIn())
+	for _, other := range others() {
+		o.say("  as %s: %s", other.is, st.signInAs(other.token))
+	}
 	for _, s := range chosen {
 		told, err := st.play(ctx, s)
 		if err != nil {

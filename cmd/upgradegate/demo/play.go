@@ -34,6 +34,9 @@ func (st *stage) play(ctx context.Context, s story) (Told, error) {
 	p := &performance{stage: st, story: s, project: st.projects[s.repositories()[0].path], from: len(st.gitlab.Acts())}
 	told := Told{Name: s.name}
 	err := s.tell(ctx, p)
+	if err == nil {
+		err = p.pause(ctx, "/")
+	}
 	if ctx.Err() != nil {
 		return told, context.Cause(ctx)
 	}
@@ -95,8 +98,24 @@ func (p *performance) newest(ctx context.Context, stack stack) (run upgrade.Run,
 }
 
 // until waits for the stack's run of the commit to be in one of the phases, telling people each headline
-// on the way.
-func (p *performance) until(ctx context.Context, stack stack, phases ...upgrade.Phase) (run upgrade.Run, err error) {
+// on the way, and lets them look at it.
+func (p *performance) until(ctx context.Context, stack stack, phases ...upgrade.Phase) (upgrade.Run, error) {
+	run, err := p.reach(ctx, stack, phases)
+	if err != nil {
+		return run, err
+	}
+	return run, p.pause(ctx, fmt.Sprintf("/runs/%d", run.ID))
+}
+
+// pause lets people look at a page for as long as they like.
+func (p *performance) pause(ctx context.Context, path string) error {
+	if p.options.Pause == nil {
+		return nil
+	}
+	return p.options.Pause(ctx, p.url+path)
+}
+
+func (p *performance) reach(ctx context.Context, stack stack, phases []upgrade.Phase) (run upgrade.Run, err error) {
 	defer p.mover.Wait()()
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -172,6 +191,13 @@ func (p *performance) yes(ctx context.Context, stack stack, reason string) error
 	run, err := p.until(ctx, stack, upgrade.PhaseAwaitingApproval)
 	if err != nil {
 		return err
+	}
+	now, err := p.service.Store.Run(ctx, run.ID)
+	if err != nil {
+		return fmt.Errorf("read run %d: %w", run.ID, err)
+	}
+	if now.Phase != upgrade.PhaseAwaitingApproval { // they looked, and did it themselves
+		return nil
 	}
 	if err := p.act(ctx, run, "approve", reason, run.Plan.ChangeDigest); err != nil {
 		return err

@@ -38,7 +38,7 @@ type stage struct {
 	url      string // of the dashboard
 	tool     string
 
-	bot, priya, hugo gitlabsim.User
+	bot, priya, hugo, rene, vera gitlabsim.User
 
 	stop       func(error)
 	work       sync.WaitGroup
@@ -69,6 +69,18 @@ const (
 	webhookSecret = "demo-webhook-secret"
 	signingToken  = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 )
+
+// other is somebody who may be played on the dashboard besides Hugo.
+type other struct{ name, role, token, is string }
+
+// others are the people without whom nobody sees who may do what.
+func others() []other {
+	return []other{
+		{"rene", "release_manager", "demo-rene-release-manager", "René, a second release manager"},
+		{"priya", "release_manager", "demo-priya-the-author", "Priya, a release manager too, who writes every change"},
+		{"vera", "viewer", "demo-vera-viewer", "Vera, who may only look"},
+	}
+}
 
 func build(ctx context.Context, o Options, dir string, listener net.Listener, chosen []story) (st *stage, err error) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // the service ends first, then its world
@@ -153,7 +165,11 @@ func (st *stage) asked(ctx context.Context) bool {
 }
 
 // signIn is the link that signs the reader in as the release manager.
-func (st *stage) signIn() string { return st.url + "/login?token=" + url.QueryEscape(hugoToken) }
+func (st *stage) signIn() string { return st.signInAs(hugoToken) }
+
+func (st *stage) signInAs(token string) string {
+	return st.url + "/login?token=" + url.QueryEscape(token)
+}
 
 // close ends everything that build began, in reverse order.
 func (st *stage) close() error {

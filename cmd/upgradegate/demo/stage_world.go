@@ -22,6 +22,8 @@ func (st *stage) buildGitLab(ctx context.Context) (err error) {
 	st.bot = st.gitlab.AddUser(gitlabsim.User{Username: "upgradegate", Name: "upgradegate", Bot: true})
 	st.priya = st.gitlab.AddUser(gitlabsim.User{Username: "priya", Name: "Priya Raman"})
 	st.hugo = st.gitlab.AddUser(gitlabsim.User{Username: "hugo", Name: "Hugo Leclerc"})
+	st.rene = st.gitlab.AddUser(gitlabsim.User{Username: "rene", Name: "René Okafor"})
+	st.vera = st.gitlab.AddUser(gitlabsim.User{Username: "vera", Name: "Vera Lindqvist"})
 	return nil
 }
 

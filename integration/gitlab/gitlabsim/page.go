@@ -6,7 +6,10 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 //go:embed page.html
@@ -19,7 +22,15 @@ type index struct {
 	Projects   []indexProject
 	Acts       []Act
 	Deliveries []Delivery
-	Commit     string // what git knows of a commit, on a commit's page
+	Subject    *indexSubject // on the page of a merge request or a commit
+}
+
+// indexSubject is what an address is about.
+type indexSubject struct {
+	Title    string
+	Lines    []string
+	Statuses []string // of its commit, newest first
+	Notes    []string
 }
 
 type indexProject struct {
@@ -37,7 +48,7 @@ type indexPipeline struct {
 // servePage shows everything on one page, whatever page of GitLab is asked for: it is only there to look
 // at. The address of a project that does not exist is not found.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request, path string) {
-	name, _, _ := strings.Cut(path, "/-/")
+	name, about, _ := strings.Cut(path, "/-/")
 	s.mu.Lock()
 	if name != "" && s.projectAt(name) == nil {
 		s.mu.Unlock()
@@ -45,6 +56,9 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request, path string) 
 		return
 	}
 	model := s.index(name)
+	if p := s.projectAt(name); p != nil {
+		model.Subject = s.subject(p, about)
+	}
 	s.mu.Unlock()
 	tmpl, err := template.New("page").Parse(pageSource)
 	if err != nil {
@@ -78,6 +92,58 @@ func (s *Server) index(only string) index {
 		out.Deliveries = append(out.Deliveries, d.Delivery)
 	}
 	return out
+}
+
+// subject is what the rest of an address names, nil if that is nothing with a page of its own. mu is held.
+func (s *Server) subject(p *project, about string) *indexSubject {
+	kind, name, _ := strings.Cut(about, "/")
+	switch kind {
+	case "commit":
+		head := upgrade.Commit(name)
+		c, known := p.commits[head]
+		if !known {
+			return nil
+		}
+		return &indexSubject{Title: "Commit " + head.Short() + ": " + c.title(), Lines: []string{string(head)}, Statuses: p.statusLines(head)}
+	case "merge_requests":
+		for _, mr := range p.requests {
+			if strconv.FormatInt(mr.IID, 10) != name {
+				continue
+			}
+			out := &indexSubject{
+				Title: fmt.Sprintf("!%d %s", mr.IID, mr.Title),
+				Lines: []string{
+					fmt.Sprintf("%s, %s → %s at %s, by %s", mr.State, mr.Source, mr.Target, mr.Head.Short(), s.nameOf(mr.AuthorID)),
+					fmt.Sprintf("%d approvals", len(mr.Approvals)),
+				},
+				Statuses: p.statusLines(mr.Head),
+			}
+			for _, n := range mr.Notes {
+				out.Notes = append(out.Notes, s.nameOf(n.AuthorID)+": "+n.Body)
+			}
+			return out
+		}
+	}
+	return nil
+}
+
+func (s *Server) nameOf(id int64) string {
+	if u := s.users[id]; u != nil {
+		return u.Name
+	}
+	return "nobody"
+}
+
+// statusLines are what others than its own jobs say of a commit.
+func (p *project) statusLines(c upgrade.Commit) (lines []string) {
+	for _, pl := range slices.Backward(p.pipelines) {
+		for _, j := range pl.jobs {
+			if pl.Commit == c && j.External && !j.Retried {
+				lines = append(lines, fmt.Sprintf("%s: %s, %s", j.Name, j.Status, j.Description))
+			}
+		}
+	}
+	return lines
 }
 
 func (s *Server) indexProject(p *project) indexProject {

@@ -44,11 +44,16 @@ func (b *Browser) Open(t *testing.T, url string) *Tab {
 	return p
 }
 
-// In is the same tab within a subtest.
+// In is the same tab within a subtest. One that fails leaves a picture too.
 func (p *Tab) In(t *testing.T) *Tab {
 	t.Helper()
 	in := *p
 	in.T = t
+	t.Cleanup(func() {
+		if t.Failed() {
+			in.Picture("failed.png")
+		}
+	})
 	return &in
 }
 
