@@ -32,11 +32,11 @@ type said struct {
 // cli runs the program to its end.
 func cli(t *testing.T, env []string, args ...string) said {
 	t.Helper()
-	self, err := os.Executable()
+	self, err := product()
 	check(t, err)
 	cmd := exec.CommandContext(t.Context(), self, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, asProgram + "=1"}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir}, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
@@ -243,11 +243,11 @@ func TestSim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			self, err := os.Executable()
+			self, err := product()
 			check(t, err)
 			out := &logBuffer{}
 			p := &process{Cmd: exec.Command(self, "sim", name), ended: make(chan struct{})}
-			p.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir(), asProgram + "=1"}
+			p.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
 			p.Stdout, p.Stderr = out, io.Discard
 			check(t, p.Start())
 			go func() { _ = p.Wait(); close(p.ended) }()

@@ -21,7 +21,7 @@ func (h *house) writeFile(binary string) {
 	cli := "disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = \"" + h.path("mirror") + "\"\n  }\n}\n"
 	check(h, os.MkdirAll(h.path("mirror"), 0o755))
 	if h.provider {
-		self, err := os.Executable()
+		self, err := product()
 		check(h, err)
 		version, err := awsprovider.Version(self)
 		check(h, err)

@@ -144,7 +144,7 @@ func (h *house) serve() {
 	h.Helper()
 	checked, err := config.Load(h.file, config.Source{Getenv: h.getenv, ReadFile: os.ReadFile})
 	check(h, err)
-	self, err := os.Executable()
+	self, err := product()
 	check(h, err)
 	ctx, stop := context.WithCancel(context.Background())
 	h.service, err = service.New(ctx, service.Options{

@@ -79,7 +79,7 @@ func (h *house) tells(text string, words []string) {
 
 func (h *house) providerVersion() string {
 	h.Helper()
-	self, err := os.Executable()
+	self, err := product()
 	check(h, err)
 	version, err := awsprovider.Version(self)
 	check(h, err)

@@ -36,7 +36,7 @@ func (p *pipeline) script(ctx context.Context, job gitlabsim.Job) error {
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	self, err := product()
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (p *pipeline) script(ctx context.Context, job gitlabsim.Job) error {
 	p.heard = heard
 	p.mu.Unlock()
 	cmd := exec.CommandContext(ctx, self, "verify")
-	cmd.Env = []string{asProgram + "=1", "UPGRADEGATE_URL=" + h.url, "GATE_ID_TOKEN=" + token}
+	cmd.Env = []string{"UPGRADEGATE_URL=" + h.url, "GATE_ID_TOKEN=" + token}
 	cmd.Stdout, cmd.Stderr = &out, heard
 	h.clock.Idle(func() { err = cmd.Run() })
 	p.mu.Lock()
