@@ -16,7 +16,7 @@ SEED ?= $(shell date +%s)
 TEST_ENV := scripts/with-test-tools
 LINT = "$$(tools/build lint)"
 
-.PHONY: help demo build test lint fmt bench fuzz soak vuln clean
+.PHONY: help demo build test lint fmt bench pictures fuzz soak vuln clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ fmt: ## gofumpt, and the order of imports
 
 bench: ## benchmarks
 	@scripts/bench $(ARGS)
+
+pictures: ## docs/pictures anew, of all pages; says which changed, by how much, and where to see what (needs chromium)
+	@UPGRADEGATE_TEST_NEED=chromium go test -count=1 -v -run '^TestPictures$$' ./server/browser -pictures | sed '/^=== /d; s/^ *pictures_test.go:[0-9]*: //'
 
 fuzz: ## every fuzz target, for FUZZTIME (30s) each
 	@scripts/fuzz $(ARGS)

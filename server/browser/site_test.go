@@ -28,12 +28,20 @@ type site struct {
 	url   string
 	addr  string
 
+	change []func(*server.Config)
+
 	mu     sync.Mutex
 	refuse string // path that is not answered
 	stop   func()
 }
 
 func newSite(t *testing.T) *site {
+	t.Helper()
+	return newSiteOf(t, readWorld(t))
+}
+
+// newSiteOf is a site of a world, with its configuration changed.
+func newSiteOf(t *testing.T, w *world, change ...func(*server.Config)) *site {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{URL: "sqlite://" + filepath.Join(t.TempDir(), "site.db"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -44,7 +52,7 @@ func newSite(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	s := &site{t: t, world: readWorld(t), db: db, addr: "127.0.0.1:0"}
+	s := &site{t: t, world: w, db: db, addr: "127.0.0.1:0", change: change}
 	s.start()
 	t.Cleanup(s.end)
 	return s
@@ -67,7 +75,7 @@ func (s *site) start() {
 	}
 	s.addr = listener.Addr().String()
 	s.url = "http://" + s.addr
-	pages, err := server.New(server.Config{
+	cfg := server.Config{
 		Runs: s.world, Searches: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
 		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db, Posts: s.db,
 		// No page asks these, and a page that does is answered 500.
@@ -78,7 +86,11 @@ func (s *site) start() {
 		},
 		Tokens:    []server.Token{{Person: upgrade.Person{Name: "Mira Holt", Role: upgrade.RoleReleaseManager, GitLabUser: 17}, Secret: managerToken}},
 		PublicURL: s.url, GitLabURL: "https://gitlab.example.org", Clock: clock{world: s.world}, Version: "1.4.0", Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, change := range s.change {
+		change(&cfg)
+	}
+	pages, err := server.New(cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -200,3 +200,13 @@ func (p *Tab) Picture(name string) {
 	}
 	p.Logf("there is a picture of what the page showed: %s", kept)
 }
+
+// Whole returns what the tab shows as a PNG, with all that one would scroll to.
+func (p *Tab) Whole() []byte {
+	p.Helper()
+	image, err := run(p, chromedp.FullScreenshot(100))
+	if err != nil {
+		p.Fatalf("take a picture: %v", err)
+	}
+	return image
+}
