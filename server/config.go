@@ -128,8 +128,10 @@ type Config struct {
 	Invariants invariants
 	Stretches  stretches
 	Agents     agents
-	Hooks      hooks
-	Plans      plans
+	// AskedFrom lists what probes from each vantage, "here" too, for people.
+	AskedFrom map[upgrade.AgentName][]string
+	Hooks     hooks
+	Plans     plans
 
 	// Access keeps sessions and API tokens, Audit what was done.
 	Access access

@@ -35,6 +35,7 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 		g.POST("/runs/:id/"+a.page, s.page(s.confirm(a)))
 	}
 	s.environmentRoutes(g)
+	s.vantageRoutesOfPages(g)
 	g.GET("/freezes", s.page(s.freezesPage))
 	g.GET("/audit", s.page(s.auditPage))
 	g.GET("/config", s.page(s.configPage))

@@ -18,6 +18,17 @@ type Agent struct {
 	RevokedAt  time.Time // zero: it may come in
 	HeardAt    time.Time // its last word; zero: none
 	Facts      AgentFacts
+
+	// What is not kept, but true while the service runs.
+	Unlisted bool         // no vantage of the configuration has its name any more
+	Watches  []AgentWatch // that it was told to, in the order in which it was
+}
+
+// AgentWatch is one stream that an agent was told to send.
+type AgentWatch struct {
+	Target string // URL
+	Stream string // such as "cached"
+	Since  time.Time
 }
 
 // Enrolled reports whether the agent may come in.

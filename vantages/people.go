@@ -1,6 +1,7 @@
 package vantages
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -106,10 +107,25 @@ func (r *Room) Agents(context.Context) ([]upgrade.Agent, error) {
 			row.Token = "open" // its digest is nobody's business
 		}
 		row.Facts.Allow = slices.Clone(row.Facts.Allow)
+		row.Unlisted, row.Watches = !r.configured(row.Name), a.watches()
 		list = append(list, row)
 	}
 	slices.SortFunc(list, func(x, y upgrade.Agent) int { return strings.Compare(string(x.Name), string(y.Name)) })
 	return list, nil
+}
+
+// watches lists the streams that are wanted of an agent.
+func (a *agent) watches() []upgrade.AgentWatch {
+	var list []upgrade.AgentWatch
+	for _, w := range a.works {
+		if of := w.order.Stream; of != nil && !w.order.Stop {
+			list = append(list, upgrade.AgentWatch{Target: cmp.Or(of.Target, of.Path.URL), Stream: of.Name, Since: w.since.UTC()})
+		}
+	}
+	slices.SortFunc(list, func(x, y upgrade.AgentWatch) int {
+		return cmp.Or(x.Since.Compare(y.Since), strings.Compare(x.Target, y.Target), strings.Compare(x.Stream, y.Stream))
+	})
+	return list
 }
 
 // Enrol answers the call of an agent that shows a token and its public key. The token is good once, though the

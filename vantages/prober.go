@@ -29,6 +29,7 @@ const maxAddresses = 64
 // work is something that is wanted of an agent. The room's mutex guards it.
 type work struct {
 	order  wire.Order
+	since  time.Time  // when it was ordered
 	report *wire.Work // the agent's last; nil: none
 	queue  [][]probe.Sample
 	next   int64
@@ -75,7 +76,7 @@ func (p *Prober) begin(order wire.Order) (*work, error) {
 	case a.works[order.ID] != nil:
 		return nil, &upgrade.Error{Code: upgrade.CodeConflict, Msg: fmt.Sprintf("agent %s watches this already", p.name)}
 	}
-	w := &work{order: order, news: make(chan struct{}, 1)}
+	w := &work{order: order, since: r.now(), news: make(chan struct{}, 1)}
 	a.works[order.ID] = w
 	a.changedLocked()
 	return w, nil

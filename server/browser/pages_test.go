@@ -102,7 +102,7 @@ func TestPages(t *testing.T) {
 	if len(paths) < 3 {
 		t.Fatalf("the navigation has %q", paths)
 	}
-	paths = append(paths, "/runs/481", "/access", "/config", "/deliveries", "/messages", "/login", "/no/such/page", "/runs/481/log/apply", "/runs/481/override", "/runs/481/rerun")
+	paths = append(paths, "/runs/481", "/access", "/config", "/deliveries", "/messages", "/vantages", "/login", "/no/such/page", "/runs/481/log/apply", "/runs/481/override", "/runs/481/rerun")
 	all, few := looks()
 	for _, path := range paths {
 		p.named(t, path, func(p *tab) { p.see(axe, path, all) })

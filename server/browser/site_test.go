@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -64,6 +65,22 @@ type clock struct {
 	world *world
 }
 
+// someAgents lists agents, and does nothing else.
+type someAgents struct{ *vantages.Room }
+
+func (someAgents) Agents(context.Context) ([]upgrade.Agent, error) {
+	now := time.Now()
+	return []upgrade.Agent{
+		{
+			Name: "staging-a", Key: []byte("k"), HeardAt: now, Facts: upgrade.AgentFacts{Version: "1.4.0", Host: "ip-10-20-4-17", Allow: []string{"10.20.0.0/16:80,443"}, MaxRate: 200, MaxDuration: time.Hour, RTT: time.Millisecond, MeasuredAt: now},
+			Watches: []upgrade.AgentWatch{{Target: "https://staging.example.org/a/page/with/quite/a/long/address/index.php?with=words", Stream: "cached", Since: now}},
+		},
+		{Name: "staging-b", Key: []byte("k"), HeardAt: now.Add(-time.Hour)},
+		{Name: "staging-c"},
+		{Name: "staging-d", Key: []byte("k"), RevokedAt: now, RevokedBy: "Mira Holt"},
+	}, nil
+}
+
 func (c clock) Now() time.Time { return c.world.Now() }
 
 // start serves, at the same address as before.
@@ -79,7 +96,7 @@ func (s *site) start() {
 		Runs: s.world, Searches: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
 		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db, Posts: s.db,
 		// No page asks these, and a page that does is answered 500.
-		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: (*vantages.Room)(nil), Hooks: hooks{now: s.world.Now},
+		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: someAgents{(*vantages.Room)(nil)}, Hooks: hooks{now: s.world.Now},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/upgradegate/upgradegate/config"
@@ -22,6 +23,39 @@ func agentsOf(ctx context.Context, o Options, db *store.Store) (*vantages.Room, 
 		}
 	}
 	return vantages.New(ctx, vantages.Config{Store: db, Names: names, Now: time.Now, Log: o.Log})
+}
+
+// askedFrom lists the gates that probe from each vantage.
+func askedFrom(all []config.Gate) map[upgrade.AgentName][]string {
+	out := map[upgrade.AgentName][]string{}
+	for _, gate := range all {
+		for _, from := range places(gate.Settings) {
+			name := upgrade.AgentName(from)
+			if text := string(gate.Name); !slices.Contains(out[name], text) {
+				out[name] = append(out[name], text)
+			}
+		}
+	}
+	return out
+}
+
+// places are the vantages from which a gate with these settings probes.
+func places(settings gates.Settings) []probe.Vantage {
+	var from []probe.Vantage
+	switch s := settings.(type) {
+	case gates.OutageSettings:
+		from = s.Vantages
+	case gates.VarnishSettings:
+		from = s.Vantages
+	case gates.HTTPSettings:
+		from = s.Vantages
+	default:
+		return nil
+	}
+	if len(from) == 0 {
+		from = []probe.Vantage{probe.Here}
+	}
+	return from
 }
 
 // vantage returns the prober at a vantage other than this host.
