@@ -52,10 +52,14 @@ func (a placed) Stream(ctx context.Context, of probe.Stream, each func(probe.Sam
 		s := probe.Sample{OK: true, Class: probe.ClassOK, Status: 200}
 		if met := a.met(due+shift, of); met.Class != "" {
 			s = met
-			s.OK = met.Class == probe.ClassLate
+			s.OK = met.Class == probe.ClassLate || met.Class == probe.ClassOK
 		}
-		s.Sched, s.Start, s.End, s.Address = due, due, due+3*ms, netip.MustParseAddrPort("192.0.2.1:443")
+		took := max(3*ms, s.End)
+		s.Sched, s.Start, s.End, s.Address = due, due, due+took, netip.MustParseAddrPort("192.0.2.1:443")
 		each(s)
+		if s.TTL > 0 && due%time.Second == 0 {
+			each(probe.Sample{Sched: due, Start: due, End: due + ms, OK: true, Class: probe.ClassOK, TTL: s.TTL})
+		}
 	}
 	return nil
 }

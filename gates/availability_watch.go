@@ -94,6 +94,8 @@ type outageWatch struct {
 	feeds   []*feed
 	failure probe.Sample // the first
 	trouble probe.Sample // the first that says nothing about the site
+	chains  []metChain   // of certificates, of the site and of controls
+	ttls    map[probe.Vantage][]ttlAt
 
 	marks func(ctx context.Context) ([]upgrade.Mark, error) // see Input
 	steps []upgrade.Mark                                    // what it said, if it could
@@ -204,6 +206,7 @@ func (w *outageWatch) add(f *feed, s probe.Sample) {
 	if s.Class == probe.ClassStalled {
 		return
 	}
+	w.noteNames(f, s)
 	f.last = max(f.last, s.Sched)
 	switch {
 	case f.control != "":
@@ -238,6 +241,8 @@ func (w *outageWatch) End(ctx context.Context, rec *Recorder) error {
 	w.recordOutages(rec, s)
 	w.recordStreams(rec, s)
 	w.recordClocks(rec)
+	w.recordNames(rec, s)
+	recordChains(rec, w.chains)
 	rec.Watch(w.picture(s))
 	if w.before.Probes > 0 {
 		rec.Fact("Before the apply", "%s, 99 %% of them within %s, at %s", counted(w.before.Probes, "probe"), length(w.before.P99), strings.Join(w.before.Addresses, ", "))

@@ -102,6 +102,7 @@ func (w *watch) judgeProbes(instance cloud.Instance, answers []cloud.Command) (w
 		}
 	}
 	recordLadders(w.rec, all, true)
+	recordDNS(w.rec, all)
 	switch {
 	case len(broken) == 0:
 		w.probing.done = true

@@ -113,6 +113,7 @@ func (c climbing) check(ctx context.Context, _ Input, rec *Recorder) error {
 	}
 	cause := sharpen(looks, before, after)
 	recordLadders(rec, looks, len(c.vantages) > 1)
+	recordDNS(rec, looks)
 	recordDoors(rec, looks, len(c.vantages) > 1)
 	recordInside(rec, before, after)
 	recordWarnings(rec, looks)

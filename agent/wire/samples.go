@@ -80,7 +80,30 @@ func checkSample(s *probe.Sample) error {
 		return beyond("a sample that is both")
 	case s.Status < 0 || s.Status > 999:
 		return beyond("the status of a sample")
+	case s.TTL < 0:
+		return beyond("the TTL of a sample")
+	}
+	if err := checkChain(s.Chain); err != nil {
+		return err
 	}
 	s.Quote = clip(s.Quote)
+	return nil
+}
+
+// checkChain refuses certificates with more in them than a prober tells.
+func checkChain(chain []probe.Cert) error {
+	if len(chain) > probe.MostCerts {
+		return beyond("a chain of certificates")
+	}
+	for i := range chain {
+		c := &chain[i]
+		if len(c.Names) > probe.MostNames || c.More < 0 || len(c.Serial) > 64 || len(c.SHA256) > 64 {
+			return beyond("a certificate")
+		}
+		c.Subject, c.Issuer = clip(c.Subject), clip(c.Issuer)
+		for k := range c.Names {
+			c.Names[k] = clip(c.Names[k])
+		}
+	}
 	return nil
 }

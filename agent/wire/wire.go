@@ -171,6 +171,9 @@ func (p *Poll) Check() error {
 			if len(l.Rungs) > maxRungs {
 				return beyond("a ladder")
 			}
+			if err := checkChain(l.Chain); err != nil {
+				return err
+			}
 			l.URL, l.Quote = clip(l.URL), clip(l.Quote)
 			for k := range l.Rungs {
 				l.Rungs[k].Detail = clip(l.Rungs[k].Detail)

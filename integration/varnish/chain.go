@@ -2,11 +2,18 @@ package varnish
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // What a stream remembers of the certificates that it has verified.
@@ -97,4 +104,73 @@ func (v *verifier) remember(chain goodChain) {
 	v.good = append(v.good, chain)
 }
 
-func same(a, b *x509.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) }
+func same(a, b *x509.Certificate) bool { return a == b || bytes.Equal(a.Raw, b.Raw) }
+
+// presentedBy returns the certificates that a handshake failed over, nil if it did not get so far.
+func presentedBy(err error) []*x509.Certificate {
+	if told, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return told.UnverifiedCertificates
+	}
+	return nil
+}
+
+// shown remembers which chain each address presented last.
+type shown struct {
+	mu   sync.Mutex // guards last
+	last map[netip.AddrPort][]*x509.Certificate
+}
+
+// news returns what is told of a chain if it is another one than the address presented before; else nil.
+func (s *shown) news(addr netip.AddrPort, presented []*x509.Certificate) []probe.Cert {
+	if len(presented) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.last[addr]; slices.EqualFunc(last, presented, same) {
+		return nil
+	}
+	if s.last == nil || len(s.last) >= keptVerdicts {
+		s.last = map[netip.AddrPort][]*x509.Certificate{}
+	}
+	s.last[addr] = presented
+	return certs(presented)
+}
+
+// certs returns what is told of certificates.
+func certs(chain []*x509.Certificate) []probe.Cert {
+	list := make([]probe.Cert, 0, min(len(chain), probe.MostCerts))
+	for _, cert := range chain[:min(len(chain), probe.MostCerts)] {
+		sum := sha256.Sum256(cert.Raw)
+		issuer := cert.Issuer.CommonName
+		if issuer == "" {
+			issuer = strings.Join(cert.Issuer.Organization, ", ")
+		}
+		one := probe.Cert{
+			Subject: printable(cert.Subject.CommonName, 100), Issuer: printable(issuer, 100), SHA256: hex.EncodeToString(sum[:]),
+			From: cert.NotBefore.UTC(), Until: cert.NotAfter.UTC(),
+		}
+		if cert.SerialNumber != nil {
+			one.Serial = pairs(cert.SerialNumber.Bytes())
+		}
+		names := slices.Clone(cert.DNSNames)
+		for _, addr := range cert.IPAddresses {
+			names = append(names, addr.String())
+		}
+		one.More = max(0, len(names)-probe.MostNames)
+		for _, name := range names[:len(names)-one.More] {
+			one.Names = append(one.Names, printable(name, 255))
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// pairs writes bytes as OpenSSL writes serial numbers: 04:A1:7F.
+func pairs(b []byte) string {
+	words := make([]string, 0, len(b))
+	for _, one := range b[:min(len(b), 20)] { // RFC 5280 allows no more
+		words = append(words, strings.ToUpper(hex.EncodeToString([]byte{one})))
+	}
+	return strings.Join(words, ":")
+}

@@ -129,6 +129,7 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	took := c.p.now().Sub(start)
 	if err == nil {
 		state := secure.ConnectionState()
+		c.ladder.Chain = certs(state.PeerCertificates)
 		if broken := c.judgeTLS(&state); broken != nil {
 			broken.took = took
 			return nil, broken
@@ -140,6 +141,7 @@ func (c *climber) connectTLS(ctx context.Context, conn net.Conn) (net.Conn, erro
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	c.ladder.Chain = certs(presentedBy(err))
 	broken := &brokenError{layer: probe.LayerTLS, class: tlsClass(err), took: took}
 	if broken.class == probe.ClassTLSTimeout && c.speaksHTTP(ctx) {
 		// Varnish waits for the rest of a request line; only asking in its own language shows it.
@@ -178,8 +180,10 @@ func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, e
 	}
 	if err := secure.Handshake(); err != nil { //nolint:noctx // see above
 		_ = secure.NetConn().Close() // the handshake's error is the news
+		c.presented = presentedBy(err)
 		return nil, c.broke(probe.LayerTLS, tlsClass(err))
 	}
+	c.presented = secure.ConnectionState().PeerCertificates
 	return secure, nil
 }
 

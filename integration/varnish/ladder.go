@@ -2,6 +2,7 @@ package varnish
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,6 +22,8 @@ type climber struct {
 	ladder probe.Ladder
 	raw    net.Conn // TCP of the last connection, below TLS
 	resent int      // packets that were sent again when raw was connected
+
+	presented []*x509.Certificate // by the terminator, if connectOnce got so far
 }
 
 // brokenError ends a climb: the site is broken at a layer. Any other error means that nobody could tell.
@@ -73,7 +76,7 @@ func (p *Prober) begin(t *target, addr netip.AddrPort, at time.Time) *climber {
 // settle writes the rung that was found before the ladder of this address began. It reports whether the
 // climb can go on from there.
 func (c *climber) settle(f found) bool {
-	c.ladder.Rungs[0] = f.rung
+	c.ladder.Rungs[0], c.ladder.TTL = f.rung, f.ttl
 	if f.rung.State == probe.RungOK && c.addr.IsValid() && !c.t.expects(c.addr.Addr()) {
 		c.stop(&brokenError{
 			layer: probe.LayerDNS, class: probe.ClassDNSUnexpected, took: f.rung.Took,

@@ -21,6 +21,7 @@ const manyAddresses = 16
 type found struct {
 	addrs []netip.AddrPort
 	rung  probe.Rung
+	ttl   time.Duration // of the answer; 0: not known
 }
 
 // lookUp finds the addresses of a target. A name that DNS does not know is no error but a broken rung.
@@ -28,7 +29,7 @@ func (p *Prober) lookUp(ctx context.Context, t *target) (found, error) {
 	rung := probe.Rung{Layer: probe.LayerDNS}
 	if t.given.IsValid() {
 		rung.State, rung.Detail = probe.RungNotAsked, "the address is given"
-		return found{[]netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}, rung}, nil
+		return found{addrs: []netip.AddrPort{netip.AddrPortFrom(t.given, t.to)}, rung: rung}, nil
 	}
 	limited, cancel := context.WithTimeout(ctx, p.limits.DNS)
 	defer cancel()
@@ -50,7 +51,7 @@ func (p *Prober) lookUp(ctx context.Context, t *target) (found, error) {
 		}
 		rung.State, rung.Class = probe.RungBroken, dnsClass(err)
 		rung.Detail = sentence(rung.Class, t, netip.AddrPort{}, p.limits)
-		return found{nil, rung}, nil
+		return found{rung: rung}, nil
 	}
 	var addrs []netip.AddrPort
 	for _, addr := range answer {
@@ -60,7 +61,13 @@ func (p *Prober) lookUp(ctx context.Context, t *target) (found, error) {
 		}
 	}
 	rung.State, rung.Class, rung.Detail = probe.RungOK, probe.ClassOK, listed(addrs)
-	return found{addrs, rung}, nil
+	f := found{addrs: addrs, rung: rung}
+	if told, ok := p.resolver.(interface {
+		TTL(host string) time.Duration
+	}); ok {
+		f.ttl = told.TTL(name)
+	}
+	return f, nil
 }
 
 // expects reports whether DNS may give an address.

@@ -23,7 +23,7 @@ const atOnce = 4
 // quoteBody is how much of a failing answer's body is quoted, in bytes.
 const quoteBody = 2 << 10
 
-// resolver asks DNS; [net.Resolver] does it.
+// resolver asks DNS; [net.Resolver] does it, and [Resolver], which tells for how long answers may be kept as well.
 type resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -80,7 +80,7 @@ func New(cfg Config) *Prober {
 		p.dial = (&net.Dialer{Control: p.control, KeepAlive: -1, FallbackDelay: -1}).DialContext
 	}
 	if p.resolver == nil {
-		p.resolver = net.DefaultResolver
+		p.resolver = NewResolver(nil)
 	}
 	if p.now == nil {
 		p.now = time.Now //nolint:forbidigo // the documented default: latencies are real

@@ -119,6 +119,7 @@ type stream struct {
 	flying atomic.Int64
 	hands  hands
 	left   leftovers
+	shown  shown
 	pulse  pulse
 
 	tls     *tls.Config
@@ -258,7 +259,7 @@ func (s *stream) lookUp(ctx context.Context, due time.Duration) {
 	s.group.Go(func() {
 		sample := probe.Sample{Sched: due, Start: s.elapsed(), Layer: probe.LayerDNS}
 		found, err := s.p.lookUp(ctx, s.t)
-		sample.End = s.elapsed()
+		sample.End, sample.TTL = s.elapsed(), found.ttl
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return // cut off

@@ -15,7 +15,7 @@ func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Durati
 	c := &climber{p: s.p, t: s.t, addr: addr, quiet: true}
 	err := s.once(ctx, c)
 	sample.End = s.elapsed()
-	sample.Status = c.ladder.Status
+	sample.Status, sample.Chain = c.ladder.Status, s.shown.news(addr, c.presented)
 	broken, isBroken := err.(*brokenError) //nolint:errorlint // never wrapped: it is a result, not a failure
 	switch {
 	case err == nil:

@@ -103,6 +103,10 @@ type Ladder struct {
 	At      time.Time
 	Took    time.Duration
 	Quote   string // first failing response: status line, headers of interest, up to 2 kB of body
+	// TTL is for how long DNS lets its answer be kept; 0: not known.
+	TTL time.Duration `json:",omitempty"`
+	// Chain is what the terminator presented, its own certificate first, whether it was good or not.
+	Chain []Cert `json:",omitempty"`
 	// Warnings are what should be looked at although no rung is broken for it.
 	Warnings []Warning
 	Doors    []Knock // of Path.Closed

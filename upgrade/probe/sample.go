@@ -29,6 +29,11 @@ type Sample struct {
 	Layer   Layer          // at which it broke; "" with OK
 	Status  int            // HTTP status; 0 if none came
 	Quote   string         // with a wrong answer: as in Ladder
+	// TTL is for how long DNS lets its answer to a lookup be kept; 0: not known.
+	TTL time.Duration `json:",omitempty"`
+	// Chain is what the terminator presented, its own certificate first, whether it was good or not; only with the
+	// first probe of an address that met it. Nil: the same as before, or none.
+	Chain []Cert `json:",omitempty"`
 }
 
 // Blind reports whether the sample says nothing about the site, for a reason of the prober's own.
