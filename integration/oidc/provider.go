@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,8 +41,16 @@ type Provider struct {
 	cfg  Config
 	http *http.Client
 
-	mu    sync.Mutex // guards found
+	mu     sync.Mutex // guards the fields below
+	found  *goidc.Provider
+	asking *discovery // under way; nil: nobody asks
+}
+
+// discovery is one asking of a provider for its addresses, for which everybody waits who needs them.
+type discovery struct {
+	done  chan struct{}
 	found *goidc.Provider
+	err   error
 }
 
 // maxAnswer is how much of an answer is read.
@@ -60,25 +67,92 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	return &Provider{cfg: cfg, http: cfg.HTTP}, nil
+	bounded := *cfg.HTTP
+	bounded.Transport = short{cfg.HTTP.Transport}
+	return &Provider{cfg: cfg, http: &bounded}, nil
 }
 
-// provider returns what discovery found, asking at most until it worked once.
+// provider returns what discovery found, asking at most until it worked once. Who comes while it is asked waits for
+// the same answer.
 func (p *Provider) provider(ctx context.Context) (*goidc.Provider, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found != nil {
-		return p.found, nil
+	found, d := p.found, p.asking
+	mine := found == nil && d == nil
+	if mine {
+		d = &discovery{done: make(chan struct{})}
+		p.asking = d
 	}
+	p.mu.Unlock()
+	switch {
+	case found != nil:
+		return found, nil
+	case mine:
+		p.discover(ctx, d)
+	}
+	select {
+	case <-d.done:
+		return d.found, d.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for %s: %w", p.cfg.Name, ctx.Err())
+	}
+}
+
+func (p *Provider) discover(ctx context.Context, d *discovery) {
+	defer close(d.done)
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.found, p.asking = d.found, nil
+	}()
+	d.err = fmt.Errorf("%s was not asked to its end", p.cfg.Name) // unless it was
 	// The keys are fetched under this context for as long as the provider is used: it must not end.
 	found, err := goidc.NewProvider(goidc.ClientContext(context.WithoutCancel(ctx), p.limited()), p.cfg.Issuer)
+	if err == nil {
+		err = p.suits(found)
+	}
 	if err != nil {
-		return nil, &upgrade.Error{
+		d.err = &upgrade.Error{
 			Code: upgrade.CodeUnavailable, Msg: p.cfg.Name + " does not say how people sign in there", Hint: "try again; the log has the details", Cause: errors.New(err.Error()),
 		}
+		return
 	}
-	p.found = found
-	return found, nil
+	d.found, d.err = found, nil
+}
+
+// suits refuses a provider that would have the client's secret, or the keys, cross the network unencrypted though
+// its issuer is reached by https.
+func (p *Provider) suits(found *goidc.Provider) error {
+	var keys struct {
+		At string `json:"jwks_uri"`
+	}
+	if err := found.Claims(&keys); err != nil {
+		return fmt.Errorf("read what discovery says: %w", err)
+	}
+	for name, at := range map[string]string{"authorization_endpoint": found.Endpoint().AuthURL, "token_endpoint": found.Endpoint().TokenURL, "jwks_uri": keys.At} {
+		u, err := url.Parse(at)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return fmt.Errorf("%s is no address", name)
+		}
+		if strings.HasPrefix(p.cfg.Issuer, "https:") && u.Scheme != "https" {
+			return fmt.Errorf("%s is not reached by https", name)
+		}
+	}
+	return nil
+}
+
+// short gives answers up that are longer than maxAnswer.
+type short struct{ by http.RoundTripper }
+
+func (s short) RoundTrip(r *http.Request) (*http.Response, error) {
+	by := s.by
+	if by == nil {
+		by = http.DefaultTransport
+	}
+	resp, err := by.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	}
+	return resp, err
 }
 
 // limited is the client with a limit of its own for what go-oidc asks by itself.
@@ -153,7 +227,7 @@ func (p *Provider) exchange(ctx context.Context, at, code, verifier string) (str
 		return "", &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: p.cfg.Name + " does not answer", Hint: "try again", Cause: err}
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end or given up: nothing to lose
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return "", &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: p.cfg.Name + " stopped in the middle of its answer", Hint: "try again", Cause: err}
 	}
@@ -181,41 +255,4 @@ func (p *Provider) distrust(why string, err error) error {
 		e.Cause = errors.New(err.Error())
 	}
 	return e
-}
-
-// identity reads who the token is of.
-func (p *Provider) identity(token *goidc.IDToken) (upgrade.Identity, error) {
-	var claims map[string]any
-	if err := token.Claims(&claims); err != nil {
-		return upgrade.Identity{}, p.distrust("its ID token cannot be read", err)
-	}
-	text := func(names ...string) string {
-		for _, name := range names {
-			if s, _ := claims[name].(string); strings.TrimSpace(s) != "" {
-				return s
-			}
-		}
-		return ""
-	}
-	who := upgrade.Identity{Username: text("nickname", "preferred_username"), Name: text("name", "preferred_username", "nickname", "email")}
-	if who.Name == "" {
-		who.Name = token.Subject
-	}
-	if p.cfg.GitLab {
-		id, err := strconv.ParseInt(token.Subject, 10, 64)
-		if err != nil || id < 1 {
-			return upgrade.Identity{}, p.distrust("it does not name a user by number, as GitLab does", nil)
-		}
-		who.Subject, who.GitLabUser = "gitlab/"+token.Subject, id
-		return who, nil
-	}
-	who.Subject = "oidc/" + p.cfg.Name + "/" + token.Subject
-	if groups, ok := claims[p.cfg.Groups].([]any); ok && p.cfg.Groups != "" {
-		for _, group := range groups {
-			if name, ok := group.(string); ok {
-				who.Groups = append(who.Groups, p.cfg.Name+"/"+name)
-			}
-		}
-	}
-	return who, nil
 }
