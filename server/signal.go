@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -39,6 +40,23 @@ func boardParts(e upgrade.Event) []string {
 	case upgrade.EventAnswer, upgrade.EventStatus, upgrade.EventRetry, upgrade.EventNote:
 	}
 	return nil
+}
+
+// rows says which runs a signal of the board is about, so that a reader who waits knows how many.
+func (st *stream) rows(events []upgrade.Event, part string) string {
+	if st.run != 0 {
+		return ""
+	}
+	var runs []string
+	for _, e := range events {
+		if id := e.Run.String(); slices.Contains(boardParts(e), part) && !slices.Contains(runs, id) {
+			runs = append(runs, id)
+		}
+	}
+	if len(runs) == 0 {
+		return ""
+	}
+	return `,"runs":[` + strings.Join(runs, ",") + "]"
 }
 
 // changed returns the parts that events change, each once, in order of first mention.

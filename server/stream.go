@@ -194,7 +194,7 @@ func (st *stream) tell(ctx context.Context, resync bool) error {
 		if i == len(parts)-1 {
 			fmt.Fprintf(&b, "id: %d\n", st.at)
 		}
-		fmt.Fprintf(&b, "event: %s\ndata: {\"run\":%d,\"at\":%d}\n\n", part, st.run, st.at)
+		fmt.Fprintf(&b, "event: %s\ndata: {\"run\":%d,\"at\":%d%s}\n\n", part, st.run, st.at, st.rows(events, part))
 	}
 	if b.Len() == 0 {
 		return nil

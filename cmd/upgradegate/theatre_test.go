@@ -40,11 +40,11 @@ func watchDemo(t *testing.T, env ...string) said {
 	if !chrome.Have(t) {
 		return cli(t, env, "demo", "--once", "--json")
 	}
-	self, err := os.Executable()
+	self, err := product()
 	check(t, err)
 	cmd := exec.CommandContext(t.Context(), self, "demo", "--once", "--json", "--pause")
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, asProgram + "=1"}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir}, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout = &out
 	th := &theatre{t: t, links: map[string]string{}, tabs: map[string]*chrome.Tab{}}

@@ -155,3 +155,74 @@ func TestSignedOut(t *testing.T) {
 	p.Until(`!document.querySelector("#out").hidden && document.querySelector("#out a").getAttribute("href").startsWith("/login?next=")`)
 	p.Until(`document.querySelector("#lost").hidden`)
 }
+
+// live waits until the page says that it is.
+const live = `document.querySelector("#conn-text").textContent === "Live" && !document.querySelector("#conn").hidden`
+
+// TestLiveBoard: no row moves under a pointer or a focus. The headline goes on at once, a line counts what waits, and
+// leaving the list shows it.
+func TestLiveBoard(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.step(0)
+	p := openTab(t, s)
+	p.First(watchPage)
+	p.Open("/")
+	p.Until(live)
+	point := func(selector string) {
+		t.Helper()
+		at := eval[[]float64](p, `(() => { const r = document.querySelector("`+selector+`").getBoundingClientRect(); return [r.left + 20, r.top + 10]; })()`)
+		p.Move(at[0], at[1])
+	}
+	row := func(run int) string {
+		return fmt.Sprintf(`document.querySelector('.row:has(a[href="/runs/%d"])').innerText`, run)
+	}
+	point("#board .row")
+	p.Until(`document.querySelector("#board").matches(":hover")`)
+	eval[bool](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => { shift = 0; shifted = []; window.before = document.querySelector("#board").innerText; window.headline = document.querySelector("h1").innerText; done(true); })))`)
+	s.step(1)
+	p.Until(`!document.querySelector("#held").hidden && document.querySelector("#held").innerText.startsWith("1 row has changed.")`)
+	s.end483()
+	s.world.write(482, upgrade.Event{At: s.world.Now(), Kind: upgrade.EventResource}, func(*upgrade.Run) {})
+	p.Until(`document.querySelector("#held").innerText.startsWith("2 rows have changed.")`)
+	p.Until(`document.querySelector("h1").innerText !== headline`)
+	if !eval[bool](p, `document.querySelector("#board").innerText === before`) {
+		t.Errorf("a row changed under the pointer:\n%s", eval[string](p, `document.querySelector("#board").innerText`))
+	}
+	if moved := eval[float64](p, `shift`); moved != 0 {
+		t.Errorf("things moved by %.4f: %s", moved, eval[[]string](p, `shifted.slice(0, 5)`))
+	}
+	point("header")
+	p.Until(`document.querySelector("#held").hidden`)
+	p.Until(row(483) + `.includes("Terraform stopped")`)
+
+	s.step(0)
+	p.Until(row(483) + `.includes("100 of 900")`)
+	p.Run("begin to count", `swaps = 0; shift = 0; shifted = []`)
+	n := 0
+	for eval[int](p, `swaps`) < 100 {
+		n++
+		s.step(n)
+		p.Until(fmt.Sprintf(row(483)+`.includes("%d of 900")`, 100+n))
+	}
+	if moved := eval[float64](p, `shift`); moved != 0 {
+		t.Errorf("things moved by %.4f in %d steps: %s", moved, n, eval[[]string](p, `shifted.slice(0, 5)`))
+	}
+
+	p.Run("go to a row", `window.link = document.querySelector("#board .row a"); link.focus(); window.before = document.querySelector("#board").innerText`)
+	s.step(900)
+	p.Until(`document.querySelector("#held").innerText.startsWith("1 row has changed.")`)
+	if !eval[bool](p, `link.isConnected && document.activeElement === link && document.querySelector("#board").innerText === before`) {
+		t.Error("a row changed under the focus, or lost it")
+	}
+	p.Run("leave it", `link.blur()`)
+	p.Until(row(483) + `.includes("1000 of 900")`)
+}
+
+// end483 has the apply of run 483 fail.
+func (s *site) end483() {
+	s.world.write(483, upgrade.Event{At: s.world.Now(), Kind: upgrade.EventPhase, Who: "by rule", Data: map[string]string{"from": "applying", "to": "failed"}}, func(r *upgrade.Run) {
+		r.From, r.Phase = r.Phase, upgrade.PhaseFailed
+		r.Causes = []upgrade.Cause{{Kind: upgrade.CauseApply, Message: "the provider says no"}}
+	})
+}

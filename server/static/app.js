@@ -59,6 +59,7 @@
   }
   if (location.hash === "#q") $("q")?.focus();
   if (!live) return;
+  const on = (name, f) => live.addEventListener(name, f);
 
   // Connection: a word after 5 s without one, loud after 20 s.
   const conn = $("conn"), text = $("conn-text"), lost = $("lost");
@@ -94,10 +95,10 @@
     ];
   };
   gone();
-  live.addEventListener("htmx:sse:after:connection", back);
-  live.addEventListener("htmx:sse:before:connection", (e) => { if (dead) e.preventDefault(); else if (up) gone(); });
-  live.addEventListener("htmx:sse:error", gone);
-  live.addEventListener("htmx:sse:close", () => { up = false; gone(); });
+  on("htmx:sse:after:connection", back);
+  on("htmx:sse:before:connection", (e) => { if (dead) e.preventDefault(); else if (up) gone(); });
+  on("htmx:sse:error", gone);
+  on("htmx:sse:close", () => { up = false; gone(); });
   document.addEventListener("htmx:response:error", (e) => e.detail.ctx.response.status === 401 && gone(e, 401));
   // Nobody else tries a first connection again.
   setInterval(() => { if (!up && !dead && !document.hidden && !live._htmx?.sse) htmx.process(live, true); }, 5000);
@@ -109,22 +110,31 @@
   });
 
   // No row moves under a pointer or a focus, for 30 s at most.
-  const board = $("board"), held = $("held"), waiting = new Set(), free = new Set();
+  const board = $("board"), held = $("held"), waiting = new Set(), free = new Set(), rows = new Set();
   if (!board) return;
   let first = 0;
   const busy = () => board.matches(":hover,:focus-within");
+  const say = () => {
+    held.hidden = !waiting.size;
+    held.textContent = `${rows.size || "Some"} row${rows.size === 1 ? " has" : "s have"} changed.`;
+  };
+  for (const g of board.children) on(g.id, (e) => {
+    if (busy() && e.detail.data) JSON.parse(e.detail.data).runs?.forEach((r) => rows.add(r));
+    say();
+  });
   board.addEventListener("htmx:before:request", (e) => {
     const id = e.target.id;
     if (free.delete(id) || !busy()) return;
     e.preventDefault();
     if (!waiting.size) first = Date.now();
     waiting.add(id);
-    held.hidden = false;
+    say();
   });
   setInterval(() => {
     if (!waiting.size || (busy() && Date.now() - first < 30000)) return;
     for (const id of waiting) free.add(id), htmx.trigger(live, id);
     waiting.clear();
-    held.hidden = true;
+    rows.clear();
+    say();
   }, 500);
 })();

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -150,6 +151,12 @@ func (p *Tab) Type(selector, text string) {
 func (p *Tab) Click(selector string) {
 	p.Helper()
 	p.Do("click on "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Move moves the pointer there, in CSS pixels of the window.
+func (p *Tab) Move(x, y float64) {
+	p.Helper()
+	p.Do("move the pointer", chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x, y))
 }
 
 // Eval returns the value of an expression, which may be a promise.
