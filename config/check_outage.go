@@ -24,6 +24,8 @@ func (r *reader) checkOutage(raw *rawFile, g *rawGate, gate *gates.Gate, at stri
 		Budget: gates.Budget{Longest: cmp.Or(o.budget.longest, gates.DefaultLongest), Total: cmp.Or(o.budget.total, gates.DefaultTotal)},
 	}
 	settings.Budget.Failed, _ = ratio(o.budget.failed)
+	settings.Slow = o.slow
+	settings.Budget.Slow, _ = ratio(o.budget.slow)
 	for _, one := range o.budget.classes {
 		if settings.Budget.Classes == nil {
 			settings.Budget.Classes = map[probe.Class]time.Duration{}
@@ -56,7 +58,7 @@ func pageOf(p *rawPage) gates.Page {
 	if p == nil {
 		return gates.Page{}
 	}
-	page := gates.Page{Page: p.page, Every: p.every, Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains}}
+	page := gates.Page{Page: p.page, Every: p.every, Slow: p.slow, Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains}}
 	for _, one := range p.expect.headers {
 		if page.Expect.Headers == nil {
 			page.Expect.Headers = map[string]string{}

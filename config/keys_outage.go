@@ -19,6 +19,7 @@ type rawOutage struct {
 	every       time.Duration
 	connections []gates.Connection
 	past, deep  *rawPage
+	slow        time.Duration
 	connect     time.Duration
 	response    time.Duration
 	controls    []rawControl
@@ -39,6 +40,7 @@ type rawTarget struct {
 type rawPage struct {
 	page   string
 	every  time.Duration
+	slow   time.Duration
 	expect rawExpect
 }
 
@@ -53,7 +55,7 @@ type rawControl struct {
 
 type rawBudget struct {
 	longest, total time.Duration
-	failed         string
+	failed, slow   string
 	classes        []pair[time.Duration]
 }
 
@@ -61,6 +63,7 @@ type rawBudget struct {
 // again, and an outage shows as a late answer instead of none.
 const (
 	leastEvery      = 10 * time.Millisecond
+	leastSlow       = 10 * time.Millisecond
 	mostEvery       = 5 * time.Second
 	mostPageEvery   = time.Minute
 	beyondConnect   = time.Second
@@ -82,6 +85,7 @@ func outageFields() []field[rawGate] {
 		optional("connections", "Over which connections the path is probed; default: both. They see different outages.", set(choice("connection", []gates.Connection{gates.ConnFresh, gates.ConnKept}, nil), 1), func(g *rawGate) *[]gates.Connection { return &g.outage.connections }),
 		given("past_cache", "Probes past the cache, of a small file; default: the path itself, once per second, if it has a bypass.", pageShape(gates.DefaultPastEvery), func(g *rawGate) **rawPage { return &g.outage.past }),
 		given("deep_page", "Probes of a page that the cache never has; default: none.", pageShape(gates.DefaultDeepEvery), func(g *rawGate) **rawPage { return &g.outage.deep }),
+		lasting("slow", "How long a good answer of the path may take before it counts as slow; budget.slow_ratio says how many may.", leastSlow, time.Minute, gates.DefaultSlow, func(g *rawGate) *time.Duration { return &g.outage.slow }),
 		lasting("connect_timeout", "How long connecting may take, TLS included: less than 1s.", leastConnect, readableConnect, gates.DefaultConnect, func(g *rawGate) *time.Duration { return &g.outage.connect }),
 		lasting("response_timeout", "How long the first byte of an answer may take, and the rest.", 100*time.Millisecond, time.Minute, gates.DefaultResponse, func(g *rawGate) *time.Duration { return &g.outage.response }),
 		optional("control", "What must fail independently of the site: while it is out too, the network of the vantage fails.", list(controlShape(), 1), func(g *rawGate) *[]rawControl { return &g.outage.controls }),
@@ -98,7 +102,8 @@ func budgetShape() shape[rawBudget] {
 		lasting("longest", "The longest outage.", 40*time.Millisecond, time.Hour, gates.DefaultLongest, func(b *rawBudget) *time.Duration { return &b.longest }),
 		lasting("total", "All outages together.", 40*time.Millisecond, time.Hour, gates.DefaultTotal, func(b *rawBudget) *time.Duration { return &b.total }),
 		defaulted("failed_ratio", "Part of the probes of any stream that may fail one by one, in no outage.", word[string](ratioRule), "1%", func(b *rawBudget) *string { return &b.failed }),
-		optional("by_class", "How long outages of one class may be together; 0s: not even one probe may fail so.", dictionary(word[string](classRule), duration(0, time.Hour), 0), func(b *rawBudget) *[]pair[time.Duration] { return &b.classes }),
+		defaulted("slow_ratio", "Part of the probes of any stream that may be answered slowly, in no outage.", word[string](ratioRule), "1%", func(b *rawBudget) *string { return &b.slow }),
+		optional("by_class", "How long outages of one class may be together; 0s: not even one probe may fail so. Of slow: for how long answers may be slow.", dictionary(word[string](classRule), duration(0, time.Hour), 0), func(b *rawBudget) *[]pair[time.Duration] { return &b.classes }),
 	)
 }
 
@@ -106,6 +111,7 @@ func pageShape(every time.Duration) shape[rawPage] {
 	return object(
 		required("page", "Path and query of a page of the same host.", word[string](pageRule), func(p *rawPage) *string { return &p.page }),
 		lasting("every", "How often it is probed.", leastEvery, mostPageEvery, every, func(p *rawPage) *time.Duration { return &p.every }),
+		optional("slow", "How long a good answer of it may take before it counts as slow; default: none is too slow.", duration(leastSlow, time.Minute), func(p *rawPage) *time.Duration { return &p.slow }),
 		optional("expect", "What a good answer looks like.", expectShape(), func(p *rawPage) *rawExpect { return &p.expect }),
 	)
 }

@@ -21,6 +21,8 @@ type OutageSettings struct {
 	// path has a bypass; else nothing is.
 	Past Page
 	Deep Page // a page that the cache never has, every 2 s; without a page nothing is
+	// Slow is how long a good answer of the cached page may take before it counts as slow; 1 s.
+	Slow time.Duration
 	// Limits of one probe. Connecting must take less than a second: Linux sends a lost SYN again after that, and
 	// what was dropped then looks late.
 	Limits   probe.Limits
@@ -49,6 +51,7 @@ const (
 type Page struct {
 	Page   string        // path and query, such as "/gate.txt"; empty: none
 	Every  time.Duration // between two probes of it
+	Slow   time.Duration // as of OutageSettings; 0: no good answer of it is too slow
 	Expect probe.Expect  // what a good answer looks like
 }
 
@@ -68,7 +71,11 @@ type Budget struct {
 	// Failed is the part of the probes of any stream that may fail in between, in no outage, such as 0.01; 1 %.
 	// Fewer than three count for nothing.
 	Failed float64
-	// Classes is how long outages of one class may be together. 0: not even one probe may fail so.
+	// Slow is the part of the probes of any stream that may come slowly in between, in no outage; 1 %. Fewer than
+	// three count for nothing.
+	Slow float64
+	// Classes is how long outages of one class may be together. 0: not even one probe may fail so. Of
+	// [probe.ClassSlow]: for how long answers may have been slow, by any one stream.
 	Classes map[probe.Class]time.Duration
 }
 
@@ -85,6 +92,8 @@ const (
 	DefaultLongest      = 500 * time.Millisecond
 	DefaultTotal        = 2 * time.Second
 	DefaultFailed       = 0.01
+	DefaultSlow         = time.Second
+	DefaultSlowPart     = 0.01
 	DefaultWatch        = 2 * time.Hour
 	MostRate            = 200 // probes a second of one address from one vantage, controls aside
 )
@@ -133,7 +142,7 @@ func (s OutageSettings) defaulted() OutageSettings {
 	}
 	s.Baseline, s.Longest = cmp.Or(s.Baseline, DefaultBaseline), cmp.Or(s.Longest, DefaultWatch)
 	s.Budget.Longest, s.Budget.Total = cmp.Or(s.Budget.Longest, DefaultLongest), cmp.Or(s.Budget.Total, DefaultTotal)
-	s.Budget.Failed = cmp.Or(s.Budget.Failed, DefaultFailed)
+	s.Budget.Failed, s.Budget.Slow, s.Slow = cmp.Or(s.Budget.Failed, DefaultFailed), cmp.Or(s.Budget.Slow, DefaultSlowPart), cmp.Or(s.Slow, DefaultSlow)
 	return s
 }
 
@@ -234,6 +243,9 @@ func (w *outageWatch) wellBefore(s sight) error {
 	}
 	if stray, bad := s.stray(float64(1) / mostFailed); bad {
 		return broken("%d of %s failed: %s", stray.failed, counted(stray.sent, "probe"), inWords(stray.failure.Class, stray.failure.Status))
+	}
+	if slow, bad := s.slowest(w.Budget.Slow); bad {
+		return broken("%s", w.slowly(slow))
 	}
 	if s.blind > w.Baseline/2 {
 		return &upgrade.Error{

@@ -146,6 +146,7 @@ func (w *outageWatch) forgive(s *sight) {
 		if one.control != "" || !one.address.IsValid() {
 			continue
 		}
+		w.addSlow(s, one)
 		for class, n := range one.seen.Classes {
 			c := s.classes[class]
 			c.probes += n

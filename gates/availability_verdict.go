@@ -71,20 +71,15 @@ func (w *outageWatch) certainly(s sight, unrest bool) error {
 	if w.overBudget(s) {
 		return w.no(s)
 	}
-	for _, class := range slices.Sorted(maps.Keys(w.Budget.Classes)) {
-		limit, seen := w.Budget.Classes[class], s.classes[class]
-		switch {
-		case limit == 0 && seen.probes > 0:
-			return FailBrief("the site answered wrongly during the apply", "%s: %s met %s, and not one may",
-				inWords(class, 0), counted(seen.probes, "probe"), class)
-		case seen.surely > limit:
-			return FailBrief(fmt.Sprintf("the site was down for %s during the apply", roughly(seen.likely)),
-				"%s for %s in all, limit %s for %s", inWords(class, 0), length(seen.likely), length(limit), class)
-		}
+	if err := w.overClass(s); err != nil {
+		return err
 	}
 	if stray, bad := s.stray(w.Budget.Failed); bad {
 		return FailBrief("the site failed now and then during the apply", "%d of %s failed one by one (%s), limit %s: %s",
 			stray.failed, counted(stray.sent, "probe"), percent(float64(stray.failed)/float64(stray.sent)), percent(w.Budget.Failed), inWords(stray.failure.Class, stray.failure.Status))
+	}
+	if slow, bad := s.slowest(w.Budget.Slow); bad {
+		return FailBrief("the site was slow during the apply", "%s, limit %s", w.slowly(slow), percent(w.Budget.Slow))
 	}
 	if unrest {
 		return FailBrief("the site did not come to rest after the apply", "outages went on after the apply, when the site was to be well for %s: %s", length(w.settle), w.told(s))

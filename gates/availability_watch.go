@@ -199,6 +199,9 @@ func (w *outageWatch) add(f *feed, s probe.Sample) {
 	}
 	if one == nil {
 		one = newStrip(every)
+		if s.Address.IsValid() && f.control == "" {
+			one.tally.SlowBeyond(w.slowBeyond(f.stream.Name))
+		}
 		f.strips[s.Address] = one
 	}
 	s.Sched, s.Start, s.End = s.Sched+f.shift, s.Start+f.shift, s.End+f.shift

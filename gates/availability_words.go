@@ -83,11 +83,11 @@ func (w *outageWatch) recordStreams(rec *Recorder, s sight) {
 		}
 		rows = append(rows, []string{
 			string(one.vantage), name, one.address.String(), length(one.stream.Every), strconv.Itoa(one.seen.Sent), strconv.Itoa(one.seen.Failed),
-			length(one.seen.P99), length(longest),
+			length(one.seen.P99), strconv.Itoa(one.seen.Slow), length(longest),
 		})
 	}
 	if len(rows) > 0 {
-		rec.Table("Streams", []string{"From", "Stream", "Address", "Every", "Probes", "Failed", "99 % within", "Longest outage"}, rows)
+		rec.Table("Streams", []string{"From", "Stream", "Address", "Every", "Probes", "Failed", "99 % within", "Slow", "Longest outage"}, rows)
 	}
 }
 
@@ -148,6 +148,8 @@ func (w *outageWatch) through(o located) string {
 // inWords says what probes met during an outage.
 func inWords(class probe.Class, status int) string {
 	switch class {
+	case probe.ClassSlow:
+		return "answers came slowly"
 	case probe.ClassLate:
 		return "answers stalled and came late"
 	case probe.ClassTCPTimeout:

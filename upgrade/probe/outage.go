@@ -15,6 +15,7 @@ type Watched struct {
 	Failed   int
 	Stray    int           // of Failed, those in no outage
 	Classes  map[Class]int // of Failed
+	Slow     int           // good, but beyond the limit; without those in an outage, or for which the prober was late itself
 	Unsent   int           // of which nothing follows about the site: the prober's own trouble
 	P50      time.Duration // of what good probes took
 	P99      time.Duration
@@ -73,6 +74,13 @@ func (t *Tally) Watched(end time.Duration) Watched {
 		last, asked = run.to, run.asked
 	}
 	t.gap(&w, stretch{last, w.To}, last-asked, lags, !dropped)
+	w.Slow = t.slower
+	for _, s := range t.slow {
+		within := func(o Outage) bool { return s.from < o.To && s.to > o.From }
+		if s.to-s.from-overlap(s, lags) > t.limit && !slices.ContainsFunc(w.Outages, within) {
+			w.Slow++
+		}
+	}
 	return w
 }
 

@@ -10,6 +10,9 @@ const LookupEvery = time.Second
 
 // Classes of samples that no ladder has.
 const (
+	// ClassSlow is of answers that are good, and came after more time than they may take. Their samples are OK, of
+	// ClassOK: a [Tally] tells them.
+	ClassSlow   Class = "slow"
 	ClassLate   Class = "late"             // good, but only after the others had stopped coming: a stall
 	ClassProber Class = "prober_trouble"   // this machine could not probe, which says nothing about the site
 	ClassUnsent Class = "prober_saturated" // not sent, because the prober could not keep up
@@ -45,7 +48,7 @@ func (s Sample) Blind() bool {
 	return false
 }
 
-// Failures returns the classes that a sample which is not OK may have for a reason of the site's.
+// Failures returns the classes that a sample which is not OK may have for a reason of the site's, and ClassSlow.
 func Failures() []Class {
 	return []Class{
 		ClassDNSMissing, ClassDNSUnexpected, ClassDNSServfail, ClassDNSTimeout, ClassDNSRefused,
@@ -54,5 +57,6 @@ func Failures() []Class {
 		ClassHTTPFirstByte, ClassHTTPBody, ClassHTTPEOF, ClassHTTPReset, ClassHTTPCut, ClassHTTPMalformed,
 		ClassProxyMismatch, ClassProxyPort, ClassNotViaVarnish, ClassSynth, ClassBackendFetch, ClassBackendSlow,
 		ClassBackendStatus, ClassLoadBalancer, ClassWrongContent, ClassBypassNotHonoured,
+		ClassSlow,
 	}
 }

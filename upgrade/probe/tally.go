@@ -17,6 +17,7 @@ const (
 // What a tally keeps at most of what it does not need to count.
 const (
 	keptQuotes = 20
+	keptSlow   = 20_000
 	pruneFrom  = 1024 // attempts
 )
 
@@ -42,6 +43,9 @@ type Tally struct {
 	least       time.Duration // that a good probe took
 	longest     time.Duration // that a good probe took
 	quotes      int
+	limit       time.Duration // longer answers are slow; 0: none is
+	slow        []stretch     // the first of them, from beginning to end
+	slower      int           // those beyond
 }
 
 // stretch is a piece of time.
@@ -68,6 +72,9 @@ func NewTally(every time.Duration) *Tally {
 	return &Tally{every: every, first: math.MaxInt64, last: -1, prune: pruneFrom, least: math.MaxInt64, took: map[int]int{}, classes: map[Class]int{}}
 }
 
+// SlowBeyond has good answers that take longer than limit counted as slow. It must come before the first Add.
+func (t *Tally) SlowBeyond(limit time.Duration) { t.limit = limit }
+
 // Add adds one sample.
 func (t *Tally) Add(s Sample) {
 	if s.Class == ClassStalled {
@@ -90,6 +97,13 @@ func (t *Tally) Add(s Sample) {
 		t.took[bucket(took)]++
 		t.least, t.longest = min(t.least, took), max(t.longest, took)
 		t.completed(s.Start, s.End)
+		if t.limit > 0 && took > t.limit {
+			if len(t.slow) < keptSlow {
+				t.slow = append(t.slow, stretch{s.Start, s.End})
+			} else {
+				t.slower++
+			}
+		}
 		if took > t.every && !t.inRun(s.Start) {
 			t.tries = append(t.tries, attempt{start: s.Start, class: ClassLate})
 		}

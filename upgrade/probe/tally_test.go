@@ -230,3 +230,48 @@ func TestTallyStray(t *testing.T) {
 		t.Errorf("got %+v", w)
 	}
 }
+
+// TestTallySlow: slow answers are counted where they are no outage's, and not the prober's own.
+func TestTallySlow(t *testing.T) {
+	const every, limit = 20 * time.Millisecond, 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		took func(due time.Duration) time.Duration // 0: 3 ms
+		lag  [2]time.Duration                      // the prober stood still
+		want int
+	}{
+		"none": {func(time.Duration) time.Duration { return limit }, [2]time.Duration{}, 0},
+		"some": {func(due time.Duration) time.Duration {
+			return map[bool]time.Duration{true: limit + 1}[due%(200*time.Millisecond) == 0]
+		}, [2]time.Duration{}, 10},
+		"a_stall": {func(due time.Duration) time.Duration {
+			return max(0, 1500*time.Millisecond-due) * time.Duration(b2i(due >= time.Second))
+		}, [2]time.Duration{}, 0},
+		"own": {func(due time.Duration) time.Duration {
+			return map[bool]time.Duration{true: 120 * time.Millisecond}[due == time.Second]
+		}, [2]time.Duration{1010 * time.Millisecond, 1090 * time.Millisecond}, 0},
+		"not_only_own": {func(due time.Duration) time.Duration {
+			return map[bool]time.Duration{true: 220 * time.Millisecond}[due == time.Second]
+		}, [2]time.Duration{1010 * time.Millisecond, 1090 * time.Millisecond}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := probe.NewTally(every)
+			tally.SlowBeyond(limit)
+			if test.lag[1] > 0 {
+				tally.Add(probe.Sample{Sched: test.lag[0], Start: test.lag[1], End: test.lag[1], Class: probe.ClassStalled})
+			}
+			for due := time.Duration(0); due < 2*time.Second; due += every {
+				tally.Add(probe.Sample{Sched: due, Start: due, End: due + max(3*time.Millisecond, test.took(due)), OK: true, Class: probe.ClassOK})
+			}
+			if got := tally.Watched(2 * time.Second); got.Slow != test.want {
+				t.Errorf("%d are slow, want %d: %+v", got.Slow, test.want, got.Outages)
+			}
+		})
+	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
