@@ -23,10 +23,12 @@ type runs interface {
 
 // searches is where runs are found by what people remember of them.
 type searches interface {
-	SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, error)
-	// CountRuns counts runs by month, stack and phase; with a text, of the newest that it finds, and whole is
-	// false if there are more than those.
-	CountRuns(ctx context.Context, text string) (counts []upgrade.RunCount, whole bool, err error)
+	// SearchRuns returns runs newest first. older is where the same search goes on, as its Before; 0: there is
+	// nothing more. A search that would have to look at too many runs ends early, perhaps with none found.
+	SearchRuns(ctx context.Context, f upgrade.RunSearch) (found []upgrade.Run, older upgrade.RunID, err error)
+	// CountRuns counts what a search finds by phase, by stack and by month, as upgrade.CountEach does; with a
+	// text only of the newest, and whole is false if there are more.
+	CountRuns(ctx context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error)
 }
 
 // evidence is where what a run found and did is read. A run that has none gives an empty list.

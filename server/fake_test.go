@@ -91,11 +91,19 @@ func (w *world) Runs(_ context.Context, f upgrade.RunFilter) ([]upgrade.Run, err
 		}
 	}
 	slices.SortFunc(out, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
+	if f.Newest {
+		seen := map[upgrade.StackName]bool{}
+		out = slices.DeleteFunc(out, func(r upgrade.Run) bool {
+			older := seen[r.Stack]
+			seen[r.Stack] = true
+			return older
+		})
+	}
 	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
 }
 
 // SearchRuns looks for the text in what people read of a run.
-func (w *world) SearchRuns(_ context.Context, f upgrade.RunSearch) ([]upgrade.Run, error) {
+func (w *world) SearchRuns(_ context.Context, f upgrade.RunSearch) ([]upgrade.Run, upgrade.RunID, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []upgrade.Run
@@ -106,7 +114,10 @@ func (w *world) SearchRuns(_ context.Context, f upgrade.RunSearch) ([]upgrade.Ru
 		}
 	}
 	slices.SortFunc(out, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
-	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
+	if most := cmp.Or(f.Limit, 50); len(out) > most {
+		return out[:most], out[most-1].ID, nil
+	}
+	return out, 0, nil
 }
 
 func (w *world) matches(r upgrade.Run, text string) bool {
@@ -123,15 +134,15 @@ func (w *world) matches(r upgrade.Run, text string) bool {
 	return true
 }
 
-func (w *world) CountRuns(_ context.Context, text string) (counts []upgrade.RunCount, whole bool, err error) {
+func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.runs {
-		if w.matches(r, text) {
+		if w.matches(r, f.Text) {
 			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
 		}
 	}
-	return counts, true, nil
+	return upgrade.CountEach(counts, f), true, nil
 }
 
 func (w *world) OpenRequests(_ context.Context, id upgrade.RunID) ([]upgrade.Request, error) {

@@ -90,7 +90,7 @@ func (s *Server) historyPage(c *gin.Context) error {
 	q := newQuery(c, "q", "stack", "phase", "month", "before")
 	f := upgrade.RunSearch{
 		Text: strings.TrimSpace(q.values.Get("q")), Stack: upgrade.StackName(q.values.Get("stack")), Month: q.month("month"),
-		Before: upgrade.RunID(q.integer("before", 0, 0)), Limit: pageSize + 1,
+		Before: upgrade.RunID(q.integer("before", 0, 0)), Limit: pageSize,
 	}
 	if q.values.Get("phase") != "" {
 		f.Phases = q.phases()
@@ -101,23 +101,29 @@ func (s *Server) historyPage(c *gin.Context) error {
 	if q.err != nil {
 		return q.err
 	}
-	found, err := s.searches.SearchRuns(c.Request.Context(), f)
+	found, older, err := s.searches.SearchRuns(c.Request.Context(), f)
 	if err != nil {
 		return fmt.Errorf("search runs: %w", err)
 	}
-	counts, whole, err := s.searches.CountRuns(c.Request.Context(), f.Text)
+	counts, whole, err := s.searches.CountRuns(c.Request.Context(), f)
 	if err != nil {
 		return fmt.Errorf("count runs: %w", err)
 	}
 	page := historyView(f, counts, whole)
 	w := s.words()
-	cut := paged(c, found, pageSize, "before", func(r upgrade.Run) int64 { return int64(r.ID) })
-	page.Next = cut.Next
-	for _, r := range cut.Items {
+	for _, r := range found {
 		page.Rows = append(page.Rows, s.historyRow(r, w))
+	}
+	if older != 0 {
+		values := c.Request.URL.Query()
+		values.Set("before", older.String())
+		page.Next = address(c.Request.URL.Path, values)
 	}
 	if len(page.Rows) == 0 {
 		page.Empty = nothingFound(f)
+		if older != 0 {
+			page.Empty = strings.TrimSuffix(page.Empty, ".") + fmt.Sprintf(" back to run %d.", older)
+		}
 	}
 	return s.show(c, http.StatusOK, "history", s.layout(c, page.Headline, page))
 }
@@ -168,36 +174,44 @@ func historyView(f upgrade.RunSearch, counts []upgrade.RunCount, whole bool) his
 		}
 		return strconv.Itoa(n)
 	}
-	sum := func(fits func(upgrade.RunCount) bool, but string) (n int) {
-		for _, c := range counts {
-			if fits(c) && (but == "phase" || len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase)) &&
-				(but == "stack" || f.Stack == "" || c.Stack == f.Stack) && (but == "month" || f.Month == 0 || c.Month == f.Month) {
-				n += c.N
-			}
+	phases, stacks, months := map[upgrade.Phase]int{}, map[upgrade.StackName]int{}, map[upgrade.Month]int{}
+	var all struct{ phases, stacks, months int }
+	for _, c := range counts {
+		switch {
+		case c.Phase != "":
+			phases[c.Phase] += c.N
+			all.phases += c.N
+		case c.Stack != "":
+			stacks[c.Stack] += c.N
+			all.stacks += c.N
+		default:
+			months[c.Month] += c.N
+			all.months += c.N
 		}
-		return n
 	}
-	all := func(upgrade.RunCount) bool { return true }
-	byVerdict := historyFilter{Name: "Verdict", Links: []countLink{{"All", with("phase", ""), number(sum(all, "phase")), len(f.Phases) == 0}}}
+	if f.Stack != "" {
+		stacks[f.Stack] += 0 // what is chosen is shown
+	}
+	if f.Month != 0 {
+		months[f.Month] += 0
+	}
+	byVerdict := historyFilter{Name: "Verdict", Links: []countLink{{"All", with("phase", ""), number(all.phases), len(f.Phases) == 0}}}
 	for _, v := range verdicts() {
-		n := sum(func(c upgrade.RunCount) bool { return slices.Contains(v.Phases, c.Phase) }, "phase")
+		n := 0
+		for _, p := range v.Phases {
+			n += phases[p]
+		}
 		if chosen := slices.Equal(v.Phases, f.Phases); n > 0 || chosen {
 			byVerdict.Links = append(byVerdict.Links, countLink{v.Title, with("phase", phaseList(v.Phases)), number(n), chosen})
 		}
 	}
-	byStack := historyFilter{Name: "Stack", Links: []countLink{{"All", with("stack", ""), number(sum(all, "stack")), f.Stack == ""}}}
-	stacks, months := map[upgrade.StackName]bool{}, map[upgrade.Month]bool{}
-	for _, c := range counts {
-		stacks[c.Stack], months[c.Month] = true, true
-	}
+	byStack := historyFilter{Name: "Stack", Links: []countLink{{"All", with("stack", ""), number(all.stacks), f.Stack == ""}}}
 	for _, name := range slices.Sorted(maps.Keys(stacks)) {
-		n := sum(func(c upgrade.RunCount) bool { return c.Stack == name }, "stack")
-		byStack.add(countLink{string(name), with("stack", string(name)), number(n), name == f.Stack}, n)
+		byStack.add(countLink{string(name), with("stack", string(name)), number(stacks[name]), name == f.Stack}, stacks[name])
 	}
-	byMonth := historyFilter{Name: "Month", Links: []countLink{{"All", with("month", ""), number(sum(all, "month")), f.Month == 0}}}
+	byMonth := historyFilter{Name: "Month", Links: []countLink{{"All", with("month", ""), number(all.months), f.Month == 0}}}
 	for _, m := range slices.SortedFunc(maps.Keys(months), func(a, b upgrade.Month) int { return cmp.Compare(b, a) }) {
-		n := sum(func(c upgrade.RunCount) bool { return c.Month == m }, "month")
-		byMonth.add(countLink{m.First().Format("Jan 2006"), with("month", monthValue(m)), number(n), m == f.Month}, n)
+		byMonth.add(countLink{m.First().Format("Jan 2006"), with("month", monthValue(m)), number(months[m]), m == f.Month}, months[m])
 	}
 	page.Filters = []historyFilter{byVerdict, byStack, byMonth}
 	return page

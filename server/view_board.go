@@ -64,7 +64,8 @@ type recentView struct {
 
 // boardData is what the board shows, read at one time.
 type boardData struct {
-	runs       []upgrade.Run // newest first
+	runs       []upgrade.Run // newest first: what goes on, and of each stack what ended last
+	promoted   []upgrade.Run // the last few
 	deliveries []upgrade.Delivery
 	envs       envData
 	words      words
@@ -75,20 +76,20 @@ const maxBoard = 200
 
 func ended() []upgrade.Phase {
 	return []upgrade.Phase{
-		upgrade.PhaseBlocked, upgrade.PhaseFailed, upgrade.PhaseInterrupted, upgrade.PhaseRelocked, upgrade.PhaseUnlocked, upgrade.PhasePromoted,
+		upgrade.PhaseBlocked, upgrade.PhaseFailed, upgrade.PhaseRelocked, upgrade.PhaseUnlocked, upgrade.PhasePromoted,
 	}
 }
 
 func (s *Server) readBoard(ctx context.Context) (boardData, error) {
 	d := boardData{words: s.words()}
-	var live []upgrade.Phase
+	live := []upgrade.Phase{upgrade.PhaseInterrupted} // which keeps its stack until somebody frees it
 	for _, p := range upgrade.Phases() {
 		if p.Live() {
 			live = append(live, p)
 		}
 	}
-	for _, phases := range [][]upgrade.Phase{live, ended()} {
-		found, err := s.runs.Runs(ctx, upgrade.RunFilter{Phases: phases, Limit: maxBoard})
+	for _, f := range []upgrade.RunFilter{{Phases: live, Limit: maxBoard}, {Phases: ended(), Newest: true, Limit: maxBoard}} {
+		found, err := s.runs.Runs(ctx, f)
 		if err != nil {
 			return d, fmt.Errorf("list runs for the board: %w", err)
 		}
@@ -96,6 +97,9 @@ func (s *Server) readBoard(ctx context.Context) (boardData, error) {
 	}
 	slices.SortFunc(d.runs, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
 	var err error
+	if d.promoted, err = s.runs.Runs(ctx, upgrade.RunFilter{Phases: []upgrade.Phase{upgrade.PhasePromoted}, Limit: 5}); err != nil {
+		return d, fmt.Errorf("list what went to production for the board: %w", err)
+	}
 	if d.deliveries, err = s.deliveries.Deliveries(ctx, upgrade.DeliveryFilter{Limit: 5}); err != nil {
 		return d, fmt.Errorf("list deliveries for the board: %w", err)
 	}
@@ -108,9 +112,9 @@ type sorted struct{ attention, ready, progress, step []upgrade.Run }
 
 func (d boardData) sort() sorted {
 	var out sorted
-	decided := map[string]bool{} // stacks of which a newer run has ended already
-	for _, r := range d.runs {   // newest first
-		key := fmt.Sprintf("%d/%s", r.ProjectID, r.Stack)
+	decided := map[upgrade.StackName]bool{} // stacks of which a newer run has ended already
+	for _, r := range d.runs {              // newest first
+		key := r.Stack
 		switch {
 		case r.Phase == upgrade.PhaseAwaitingApproval, r.Phase == upgrade.PhaseInterrupted:
 			out.attention = append(out.attention, r)
@@ -149,13 +153,7 @@ func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) board
 		{ID: "progress", Title: "In progress", Rows: s.rows(all.progress, d.words, p)},
 		{ID: "step", Title: "In step", Beside: plural(len(all.step), "stack") + " with one version in staging and production", Table: stepRows(all.step, d.words)},
 	}}
-	for _, r := range d.runs {
-		if r.Phase == upgrade.PhasePromoted && len(page.Recent.Rows) < 5 {
-			page.Recent.Rows = append(page.Recent.Rows, stepRow{
-				Stack: string(r.Stack), Version: r.Version, Number: r.ID.String(), Path: runPath(r.ID), Since: d.words.stamp(r.PromotedAt),
-			})
-		}
-	}
+	page.Recent.Rows = stepRows(d.promoted, d.words)
 	for _, delivery := range d.deliveries {
 		row := deliveryRowOf(delivery, d.words)
 		row.When = d.words.stamp(delivery.ReceivedAt)

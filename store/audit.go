@@ -74,19 +74,42 @@ func (s *Store) Audit(ctx context.Context, f upgrade.AuditFilter) (all []upgrade
 	w.add(f.Stack != "", `stack = ?`, string(f.Stack))
 	w.add(f.Run != 0, `run_id = ?`, int64(f.Run))
 	w.add(f.Result != "", `result = ?`, string(f.Result))
-	w.add(!f.Since.IsZero(), `at >= ?`, millis(f.Since))
-	w.add(!f.Until.IsZero(), `at < ?`, millis(f.Until))
+	w.add(f.Result != "" && f.Result != upgrade.AuditDone, `result <> 'done'`) // those have an index of their own
+	w.add(!f.Since.IsZero(), `at + 0 >= ?`, millis(f.Since))                   // compared, not looked up
+	w.add(!f.Until.IsZero(), `at + 0 < ?`, millis(f.Until))
 	w.add(f.Before != 0, `seq < ?`, f.Before)
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	query := auditQuery + w.String() + ` ORDER BY seq DESC LIMIT ` + w.param(min(limit, 501))
 	err = s.view(ctx, "read the audit log", func(t tx) (err error) {
+		if err := auditTimes(ctx, t, f, &w); err != nil {
+			return err
+		}
+		query := auditQuery + w.String() + ` ORDER BY seq DESC LIMIT ` + w.param(min(limit, 501))
 		all, err = list(ctx, t, scanAudit, query, w.args...)
 		return err
 	})
 	return all, err
+}
+
+// auditTimes adds between which numbers the entries of the time that is asked for are, so that no others are
+// looked at. A clock that was set back is why the first and last are not simply those.
+func auditTimes(ctx context.Context, t tx, f upgrade.AuditFilter, w *where) error {
+	if f.Since.IsZero() && f.Until.IsZero() {
+		return nil
+	}
+	var of where
+	of.add(!f.Since.IsZero(), `at >= ?`, millis(f.Since))
+	of.add(!f.Until.IsZero(), `at < ?`, millis(f.Until))
+	var first, last int64
+	err := t.row(ctx, `SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM (SELECT seq FROM audit`+of.String()+` ORDER BY at)`, of.args...).Scan(&first, &last)
+	if err != nil {
+		return fmt.Errorf("find the time: %w", err)
+	}
+	w.add(true, `seq >= ?`, first)
+	w.add(true, `seq <= ?`, last)
+	return nil
 }
 
 // auditBatch is how many entries are read at a time.

@@ -61,7 +61,12 @@ func (s *Store) Runs(ctx context.Context, f upgrade.RunFilter) ([]upgrade.Run, e
 
 	var runs []upgrade.Run
 	err := s.view(ctx, "list runs", func(t tx) (err error) {
-		if runs, err = list(ctx, t, scanRun, query, w.args...); err != nil {
+		if f.Newest {
+			runs, err = newestOfStacks(ctx, t, f.Phases, limit(f.Limit, 50, 500))
+		} else {
+			runs, err = list(ctx, t, scanRun, query, w.args...)
+		}
+		if err != nil {
 			return err
 		}
 		return addAnswers(ctx, t, runs)
@@ -81,7 +86,7 @@ func addAnswers(ctx context.Context, t tx, runs []upgrade.Run) error {
 		ids = append(ids, int64(runs[i].ID))
 	}
 	var w where
-	w.in(`run_id`, ids...)
+	w.in(`run_id`, padded(ids)...)
 	type row struct {
 		run    upgrade.RunID
 		answer upgrade.Answer

@@ -1,6 +1,9 @@
 package upgrade
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // RunFilter chooses runs. Zero fields do not restrict. Lists are newest first.
 type RunFilter struct {
@@ -10,6 +13,7 @@ type RunFilter struct {
 	Tree      Tree
 	Commit    Commit // any of the run's answers, or what it checks out
 	Phases    []Phase
+	Newest    bool  // of each stack only the newest in one of Phases, which must be set; of the others only Limit counts
 	Before    RunID // keyset: only runs with a smaller id
 	Limit     int   // 0: 50; at most 500
 }
@@ -55,10 +59,36 @@ func (m Month) First() time.Time {
 	return time.Date(int(m)/100, time.Month(int(m)%100), 1, 0, 0, 0, 0, time.UTC)
 }
 
-// RunCount is how many runs of a stack that were created in a month are in a phase.
+// RunCount is how many runs there are of a stack that were created in a month and are in a phase.
 type RunCount struct {
 	Month Month
 	Stack StackName
 	Phase Phase
 	N     int
+}
+
+// CountEach sums up what a search finds: each of the counts that it returns is about one phase, one stack or
+// one month, with the other two fields zero, and leaves out what the search restricts in the other two.
+func CountEach(counts []RunCount, f RunSearch) []RunCount {
+	at := map[RunCount]int{}
+	var each []RunCount
+	add := func(fits bool, key RunCount, n int) {
+		if !fits {
+			return
+		}
+		i, known := at[key]
+		if !known {
+			i = len(each)
+			at[key] = i
+			each = append(each, key)
+		}
+		each[i].N += n
+	}
+	for _, c := range counts {
+		phase, stack, month := len(f.Phases) == 0 || slices.Contains(f.Phases, c.Phase), f.Stack == "" || c.Stack == f.Stack, f.Month == 0 || c.Month == f.Month
+		add(stack && month, RunCount{Phase: c.Phase}, c.N)
+		add(phase && month, RunCount{Stack: c.Stack}, c.N)
+		add(phase && stack, RunCount{Month: c.Month}, c.N)
+	}
+	return each
 }

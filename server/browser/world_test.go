@@ -83,22 +83,23 @@ func (w *world) Runs(_ context.Context, f upgrade.RunFilter) (out []upgrade.Run,
 }
 
 // SearchRuns and CountRuns know no text.
-func (w *world) SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, error) {
+func (w *world) SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, upgrade.RunID, error) {
 	if f.Text != "" {
-		return nil, nil
+		return nil, 0, nil
 	}
-	return w.Runs(ctx, upgrade.RunFilter{Stack: f.Stack, Phases: f.Phases, Before: f.Before, Limit: f.Limit})
+	runs, err := w.Runs(ctx, upgrade.RunFilter{Stack: f.Stack, Phases: f.Phases, Before: f.Before, Limit: f.Limit})
+	return runs, 0, err
 }
 
-func (w *world) CountRuns(_ context.Context, text string) (counts []upgrade.RunCount, whole bool, err error) {
+func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.is.Runs {
-		if text == "" {
+		if f.Text == "" {
 			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
 		}
 	}
-	return counts, true, nil
+	return upgrade.CountEach(counts, f), true, nil
 }
 
 func (w *world) OpenRequests(context.Context, upgrade.RunID) ([]upgrade.Request, error) {

@@ -256,7 +256,7 @@ func checkPast(ctx context.Context, t *testing.T, s *store.Store) {
 			t.Fatalf("the journal of run %d: %+v %v", r.ID, journal[:min(1, len(journal))], err)
 		}
 		events += len(journal)
-		found, err := s.SearchRuns(ctx, upgrade.RunSearch{Text: string(r.Stack) + " " + r.Version, Month: upgrade.MonthOf(r.CreatedAt), Phases: []upgrade.Phase{r.Phase}})
+		found, _, err := s.SearchRuns(ctx, upgrade.RunSearch{Text: string(r.Stack) + " " + r.Version, Month: upgrade.MonthOf(r.CreatedAt), Phases: []upgrade.Phase{r.Phase}})
 		if err != nil || len(found) == 0 {
 			t.Errorf("run %d is not found by %s %s: %v", r.ID, r.Stack, r.Version, err)
 		}

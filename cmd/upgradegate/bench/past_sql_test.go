@@ -54,14 +54,17 @@ func copies() []string {
 				WHEN length(x.word) = 40 THEN ` + commitSQL + ` WHEN instr(x.word, 'zz') THEN lower(` + own("x.word") + `) ELSE x.word END AS word, o.id
 			FROM temp.own o JOIN m.run_words x ON x.run_id = o.model ORDER BY 1, 2`,
 		`INSERT OR IGNORE INTO run_words (word, run_id) SELECT substr(stack, 1, instr(stack, '-') - 1), id FROM temp.own ORDER BY 1, 2`,
-		`INSERT INTO run_counts (month, stack, phase, n) SELECT month, stack, phase, count(*) FROM runs GROUP BY month, stack, phase`,
+		// With the sums of all months, stacks and phases, but for that of everything.
+		`INSERT INTO run_counts (month, stack, phase, n)
+			SELECT CASE WHEN b & 1 THEN 0 ELSE month END, CASE WHEN b & 2 THEN '' ELSE stack END, CASE WHEN b & 4 THEN '' ELSE phase END, count(*)
+			FROM runs, (SELECT column1 AS b FROM (VALUES (0), (1), (2), (3), (4), (5), (6))) GROUP BY 1, 2, 3`,
 		// What was done to each run is over, and so are the jobs of the newest: nothing here is to be worked on.
 		`INSERT INTO jobs (id, number, kind, subject, ended, wake_at, queued_at, attempt, fence, wakes, told, owner, lease_until)
 			SELECT kind || '/' || o.id, 2 * o.id + (kind = 'status'), kind, CAST(o.id AS TEXT), 1, 9223372036854775807, 0, 0, 3, 4, 0, '', 0
 			FROM temp.own o, (SELECT 'run' AS kind UNION ALL SELECT 'status')`,
 		`INSERT INTO deliveries (number, id, event, received_at, hint, fate, reason, runs, coding, body)
 			SELECT o.id, 'delivery-' || o.id, x.event, ` + at("x.received_at") + `, x.hint, CASE o.id % 3 WHEN 0 THEN 'started' ELSE 'ignored' END, 'no event that means anything here', '[]', 'text', x.body
-			FROM temp.own o, m.deliveries x WHERE o.id > (SELECT max(id) FROM temp.own) - 20000 ORDER BY o.id`,
+			FROM temp.own o, m.deliveries x WHERE o.id > (SELECT max(id) FROM temp.own) - 2000 ORDER BY o.id`,
 		`UPDATE counters SET value = coalesce(CASE name
 			WHEN 'delivery' THEN (SELECT max(number) FROM deliveries) WHEN 'upgrade' THEN (SELECT max(id) FROM upgrades) WHEN 'run' THEN (SELECT max(id) FROM runs)
 			WHEN 'result' THEN (SELECT max(id) FROM results) WHEN 'apply' THEN (SELECT max(seq) FROM applies) WHEN 'order' THEN (SELECT max(id) FROM orders)
