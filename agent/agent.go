@@ -101,7 +101,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, id: id, prober: cfg.Prober, instance: rand.Text(), works: map[string]*work{},
 		poked: make(chan struct{}, 1), packed: make(chan struct{}, 1), ordered: make(chan struct{}, 1),
-		call: &caller{base: base, http: cfg.HTTP, now: cfg.Now, name: id.Name, key: id.key},
+		call: &caller{base: base, http: straight(cfg.HTTP), now: cfg.Now, name: id.Name, key: id.key},
 		facts: upgrade.AgentFacts{
 			Version: cfg.Version, Host: cfg.Host, Allow: cfg.Policy.texts(), MaxRate: cfg.Policy.MaxRate, MaxDuration: cfg.Policy.MaxDuration,
 		},

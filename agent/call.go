@@ -19,6 +19,17 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
+// straight returns the client without redirects: a call holds a token or a signature, and where the agent goes is
+// for its operator to say, not for the gate.
+func straight(c *http.Client) *http.Client {
+	if c == nil {
+		return nil
+	}
+	other := *c
+	other.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &other
+}
+
 // patience is how long the gate may take to answer, beyond what it was asked to wait.
 const patience = 15 * time.Second
 
@@ -106,6 +117,12 @@ func (c *caller) once(ctx context.Context, wait time.Duration, path string, body
 	data, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxAnswer))
 	if err != nil {
 		return time.Time{}, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: c.base.Host + " stopped in the middle of its answer", Cause: err}
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode < http.StatusBadRequest {
+		return time.Time{}, &upgrade.Error{
+			Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("%s sends this agent elsewhere (%s), and it goes nowhere but to its gate", c.base.Host, resp.Status),
+			Hint: "give the gate's public_url itself with --gate",
+		}
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		return clockOf(resp), refusal(resp, data)

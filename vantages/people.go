@@ -152,12 +152,12 @@ func (r *Room) Enrol(ctx context.Context, body []byte) (any, error) {
 		row := a.row
 		row.Key, row.RevokedAt, row.RevokedBy = in.Key, time.Time{}, ""
 		row.EnrolledAt = laterThan(now, row.InvitedAt)
-		row.Facts = upgrade.AgentFacts{Version: in.Version, Host: in.Host}
+		row.Facts = upgrade.AgentFacts{Version: wire.Clip(in.Version), Host: wire.Clip(in.Host)}
 		if err := r.cfg.Store.SaveAgent(ctx, row); err != nil {
 			return nil, fmt.Errorf("enrol %s: %w", name, err)
 		}
 		a.row, a.nonces = row, map[string]time.Time{}
-		r.cfg.Log.InfoContext(ctx, "agent enrolled", "agent", string(name), "host", in.Host, "version", in.Version, "key", wire.Fingerprint(in.Key))
+		r.cfg.Log.InfoContext(ctx, "agent enrolled", "agent", string(name), "host", row.Facts.Host, "version", row.Facts.Version, "key", wire.Fingerprint(in.Key))
 		return wire.Enrolled{Name: name, Now: now.UnixMilli()}, nil
 	}
 	return nil, badToken()

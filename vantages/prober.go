@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/upgradegate/upgradegate/agent/wire"
@@ -154,7 +155,7 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 		report := w.report
 		p.room.mu.Unlock()
 		if report != nil && report.State != wire.StateRunning {
-			return p.climbed(report)
+			return p.climbed(report, path)
 		}
 		left, gone := p.silence(asked)
 		if left <= 0 {
@@ -167,7 +168,7 @@ func (p *Prober) Climb(ctx context.Context, path probe.Path) ([]probe.Ladder, er
 }
 
 // climbed returns what came of a climb.
-func (p *Prober) climbed(report *wire.Work) ([]probe.Ladder, error) {
+func (p *Prober) climbed(report *wire.Work, path probe.Path) ([]probe.Ladder, error) {
 	if report.Failure != nil {
 		return nil, report.Failure.Err()
 	}
@@ -175,9 +176,41 @@ func (p *Prober) climbed(report *wire.Work) ([]probe.Ladder, error) {
 		return nil, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s came back with nothing", p.name), Hint: "look at its log"}
 	}
 	for i := range report.Ladders {
+		looked := func(r probe.Rung) bool { return r.State == probe.RungOK || r.State == probe.RungBroken }
+		if !slices.ContainsFunc(report.Ladders[i].Rungs, looked) && len(report.Ladders[i].Doors) == 0 {
+			return nil, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s came back without having looked", p.name), Hint: "look at its log"}
+		}
 		report.Ladders[i].Vantage = probe.Vantage(p.name)
 	}
+	if !knocked(report.Ladders, path.Closed) {
+		return nil, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s does not say of every port whether it is closed", p.name), Hint: "run the same version of upgradegate on both sides, and look at its log"}
+	}
 	return report.Ladders, nil
+}
+
+// knocked reports whether every door was tried, or it is plain that something is broken: silence is no proof of
+// anything.
+func knocked(ladders []probe.Ladder, doors []probe.Door) bool {
+	tried := map[netip.AddrPort]bool{}
+	for _, l := range ladders {
+		if _, broken := l.Broken(); broken {
+			return true
+		}
+		for _, k := range l.Doors {
+			tried[k.Address] = true
+		}
+	}
+	for _, door := range doors {
+		if door.Addr.IsValid() && !tried[netip.AddrPortFrom(door.Addr.Unmap(), door.Port)] {
+			return false
+		}
+		for _, l := range ladders {
+			if !door.Addr.IsValid() && l.Address.IsValid() && !tried[netip.AddrPortFrom(l.Address.Addr(), door.Port)] {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // await waits for news, for at most d.

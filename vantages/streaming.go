@@ -19,6 +19,7 @@ type streaming struct {
 	asked     time.Time // by this process
 	each      func(probe.Sample)
 	addresses map[netip.AddrPort]bool
+	told      int64     // samples
 	stopped   time.Time // zero: it goes on
 }
 
@@ -127,7 +128,14 @@ func (s *streaming) restarted() error {
 
 // tell tells samples, which the agent counts from its own beginning, as of when they were asked for.
 func (s *streaming) tell(samples []probe.Sample, late time.Duration) error {
+	now := s.room.now().Sub(s.open.Begun)
+	if s.told += int64(len(samples)); s.told > mostSamples(s.work.order.Stream.Every, now) {
+		return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("agent %s tells of more probes than it can have sent in %s", s.name, now.Round(time.Second))}
+	}
 	for _, sample := range samples {
+		if max(sample.Start, sample.Sched, sample.End)+late > now+lateBy {
+			return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("agent %s tells of a time that has not come yet", s.name), Hint: "look at its log, and at its clock"}
+		}
 		if s.addresses[sample.Address] = true; len(s.addresses) > maxAddresses {
 			return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("agent %s speaks of more than %d addresses of one name", s.name, maxAddresses)}
 		}
@@ -137,6 +145,13 @@ func (s *streaming) tell(samples []probe.Sample, late time.Duration) error {
 		s.each(sample)
 	}
 	return nil
+}
+
+// mostSamples bounds what a stream can have come to in a time: each address each time, and how often a prober that was
+// held up says so.
+func mostSamples(every, in time.Duration) int64 {
+	const each, slack = 64, 10000
+	return each*int64(in/max(every, time.Millisecond)+1) + slack
 }
 
 func (s *streaming) tooLate(begun time.Time) error {

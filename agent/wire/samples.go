@@ -86,7 +86,7 @@ func checkSample(s *probe.Sample) error {
 	if err := checkChain(s.Chain); err != nil {
 		return err
 	}
-	s.Quote = clip(s.Quote)
+	s.Quote = Clip(s.Quote)
 	return nil
 }
 
@@ -100,9 +100,9 @@ func checkChain(chain []probe.Cert) error {
 		if len(c.Names) > probe.MostNames || c.More < 0 || len(c.Serial) > 64 || len(c.SHA256) > 64 {
 			return beyond("a certificate")
 		}
-		c.Subject, c.Issuer = clip(c.Subject), clip(c.Issuer)
+		c.Subject, c.Issuer = Clip(c.Subject), Clip(c.Issuer)
 		for k := range c.Names {
-			c.Names[k] = clip(c.Names[k])
+			c.Names[k] = Clip(c.Names[k])
 		}
 	}
 	return nil

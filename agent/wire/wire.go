@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
@@ -86,7 +88,7 @@ func (f *Failure) Err() error {
 		code = f.Code
 	case upgrade.CodeUnauthorized, upgrade.CodeStale, upgrade.CodeBusy, upgrade.CodeInternal:
 	}
-	return &upgrade.Error{Code: code, Msg: clip(f.Msg), Hint: clip(f.Hint)}
+	return &upgrade.Error{Code: code, Msg: Clip(f.Msg), Hint: Clip(f.Hint)}
 }
 
 // Orders answers a poll: everything that is wanted now.
@@ -154,6 +156,7 @@ const (
 	maxText    = 4 << 10 // bytes
 	maxLadders = 64
 	maxRungs   = 32
+	maxDoors   = 1000
 )
 
 // Check refuses what no agent of ours sends. CodeInvalid.
@@ -168,22 +171,32 @@ func (p *Poll) Check() error {
 		}
 		for j := range w.Ladders {
 			l := &w.Ladders[j]
-			if len(l.Rungs) > maxRungs {
+			if len(l.Rungs) > maxRungs || len(l.Warnings) > maxRungs || len(l.Doors) > maxDoors {
 				return beyond("a ladder")
 			}
 			if err := checkChain(l.Chain); err != nil {
 				return err
 			}
-			l.URL, l.Quote = clip(l.URL), clip(l.Quote)
+			l.URL, l.Quote = Clip(l.URL), Clip(l.Quote)
 			for k := range l.Rungs {
-				l.Rungs[k].Detail = clip(l.Rungs[k].Detail)
+				r := &l.Rungs[k]
+				if !wordForm.MatchString(string(r.Class)) || !wordForm.MatchString(string(r.Layer)) || !wordForm.MatchString(string(r.State)) {
+					return beyond("a rung")
+				}
+				r.Detail = Clip(r.Detail)
+			}
+			for k := range l.Warnings {
+				l.Warnings[k].Detail = Clip(l.Warnings[k].Detail)
+			}
+			for k := range l.Doors {
+				l.Doors[k].Detail = Clip(l.Doors[k].Detail)
 			}
 		}
 	}
 	a := &p.About
-	a.Version, a.Host = clip(a.Version), clip(a.Host)
+	a.Version, a.Host = Clip(a.Version), Clip(a.Host)
 	for i := range a.Allow {
-		a.Allow[i] = clip(a.Allow[i])
+		a.Allow[i] = Clip(a.Allow[i])
 	}
 	return nil
 }
@@ -192,10 +205,21 @@ func beyond(what string) error {
 	return &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("%s is beyond all bounds", what)}
 }
 
-// clip returns text of at most maxText bytes.
-func clip(s string) string {
+// Clip returns text of at most maxText bytes, without what would move the cursor of a terminal or change its colours:
+// it is shown to people, and an agent is not one of them.
+func Clip(s string) string {
 	if len(s) > maxText {
-		return s[:maxText]
+		s = s[:maxText]
 	}
-	return s
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\r':
+			return -1
+		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069: // the last two turn the direction of text
+			return '\ufffd'
+		}
+		return r
+	}, s)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,6 +194,33 @@ func FuzzSignature(f *testing.F) {
 		s.Write(again)
 		if _, err := wire.ReadSignature(again); err != nil {
 			t.Errorf("written and read: %v", err)
+		}
+	})
+}
+
+// FuzzDelivery: no body of a delivery or an enrolment makes the gate fall over, and what it takes is in bounds.
+func FuzzDelivery(f *testing.F) {
+	f.Add([]byte(`{"stream":"s","origin":"o","begun_ns":1,"first":0,"packed":"H4sIAAAAAAAA"}`))
+	f.Add([]byte(`{"token":"uga_x","key":"AAAA","version":"1","host":"h"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var d wire.Delivery
+		if wire.Lenient(data, &d) == nil {
+			if samples, err := wire.Unpack(d.Packed); err == nil && len(samples) > wire.MaxSamples {
+				t.Fatalf("%d samples", len(samples))
+			}
+		}
+		var e wire.Enrolment
+		_ = wire.Lenient(data, &e)
+	})
+}
+
+// FuzzClip: what people are shown has nothing that moves a terminal's cursor, and an end.
+func FuzzClip(f *testing.F) {
+	f.Add("a\x1b[2Jb\r\n\tc\u202e")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := wire.Clip(s)
+		if strings.ContainsAny(got, "\x00\x07\x08\x1b\r\u009b\u202e\u2066") || len(got) > 3*4<<10 {
+			t.Fatalf("got %q", got)
 		}
 	})
 }
