@@ -75,8 +75,10 @@ func TestSizes(t *testing.T) {
 	}{
 		{"board", s.get("/").Body.Bytes(), 60_000, 15_000},
 		{"run", s.get("/runs/481").Body.Bytes(), 60_000, 15_000},
+		{"replay", s.get("/runs/481/replay?at=206").Body.Bytes(), 60_000, 15_000},
 		{"css", fileOf(t, "static/app.css"), 32_000, 10_000},
-		{"own_script", fileOf(t, "static/app.js"), 6 << 10, 3 << 10}, // 3 KB compressed; raw it is bounded by all scripts together
+		{"own_script", fileOf(t, "static/app.js"), 6 << 10, 3 << 10},                                               // 3 KB compressed; raw it is bounded by all scripts together
+		{"replay_script", append(fileOf(t, "static/app.js"), fileOf(t, "static/replay.js")...), 12 << 10, 4 << 10}, // its page has no htmx
 		{"scripts", append(append(fileOf(t, "static/app.js"), fileOf(t, "static/vendor/htmx-4.0.1.min.js")...), fileOf(t, "static/vendor/hx-sse-4.0.1.min.js")...), 50_000, 20_000},
 	} {
 		if zipped := zip(tc.body); len(tc.body) > tc.raw || len(zipped) > tc.zipped {

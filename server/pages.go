@@ -28,6 +28,8 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.POST("/messages/:name/:message/resend", s.page(s.resendForm))
 	g.GET("/runs/:id", s.page(s.showRun))
 	g.GET("/runs/:id/parts/:part", s.page(s.runPart))
+	g.GET("/runs/:id/replay", s.page(s.replayPage))
+	g.GET("/runs/:id/replay/parts/scene", s.page(s.replayScene))
 	g.GET("/runs/:id/plan", s.page(s.planPage))
 	g.GET("/runs/:id/log/:stage", s.page(s.logPage))
 	for _, a := range theActs() {

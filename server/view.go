@@ -22,6 +22,7 @@ type layout struct {
 	Nav     []navItem
 	Who     *whoView // nil: nobody is signed in
 	Stream  string   // address of the live stream; empty: none
+	Script  string   // a script of this page alone; empty: none
 	Page    any
 }
 

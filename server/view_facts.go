@@ -93,7 +93,7 @@ type auditRow struct {
 const maxAudit = 20
 
 func auditOf(d runData) auditView {
-	v := auditView{Path: runPath(d.run.ID), All: "/api/v1/runs/" + d.run.ID.String() + "/events"}
+	v := auditView{Path: runPath(d.run.ID), All: runPath(d.run.ID) + "/replay"}
 	for _, e := range d.events {
 		switch e.Kind {
 		case upgrade.EventResource, upgrade.EventGate:

@@ -87,6 +87,9 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 	v.Reasons = reasons(d)
 	v.Steps = hints(r, told.Next)
 	v.Button, v.Links = s.offers(d, p)
+	if !r.Phase.Live() && len(d.events) > 0 {
+		v.Links = append(v.Links, button{Text: "Time-lapse", Href: runPath(r.ID) + "/replay"})
+	}
 	for _, q := range d.requests {
 		v.Asked = fmt.Sprintf("%s asked to %s at %s. It is done as soon as the run can.", q.By.Name, requestVerb(q.Kind), d.words.second(q.At).Text)
 	}

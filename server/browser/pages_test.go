@@ -102,7 +102,7 @@ func TestPages(t *testing.T) {
 	if len(paths) < 3 {
 		t.Fatalf("the navigation has %q", paths)
 	}
-	paths = append(paths, "/runs/481", "/access", "/config", "/deliveries", "/messages", "/vantages", "/login", "/no/such/page", "/runs/481/log/apply", "/runs/481/override", "/runs/481/rerun")
+	paths = append(paths, "/runs/481", "/access", "/config", "/deliveries", "/messages", "/vantages", "/login", "/no/such/page", "/runs/481/log/apply", "/runs/481/override", "/runs/481/rerun", "/runs/481/replay?at=4")
 	all, few := looks()
 	for _, path := range paths {
 		p.named(t, path, func(p *tab) { p.see(axe, path, all) })
@@ -127,7 +127,7 @@ func TestPages(t *testing.T) {
 // named runs a subtest in the same tab.
 func (p *tab) named(t *testing.T, name string, test func(*tab)) {
 	t.Helper()
-	t.Run(strings.ReplaceAll(strings.Trim(name, "/"), "/", "_"), func(t *testing.T) {
+	t.Run(strings.NewReplacer("/", "_", "?", "_").Replace(strings.Trim(name, "/")), func(t *testing.T) {
 		in := &tab{Tab: p.In(t), site: p.site}
 		test(in)
 	})

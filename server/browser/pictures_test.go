@@ -37,6 +37,7 @@ func pictured() map[string]string {
 		"board": "/", "run-blocked": "/runs/481", "run-live": "/runs/483", "run-unlocked": "/runs/480", "plan": "/runs/481/plan", "log": "/runs/481/log/apply",
 		"override": "/runs/481/override", "environments": "/environments", "history": "/history", "freezes": "/freezes", "audit": "/audit",
 		"config": "/config", "deliveries": "/deliveries", "messages": "/messages", "access": "/access", "login": "/login",
+		"replay": "/runs/481/replay?at=4",
 	}
 }
 

@@ -71,7 +71,7 @@ func choose(counts map[color.RGBA]int) color.Palette {
 }
 
 func rgba(c color.Color) color.RGBA {
-	r, g, b, _ := c.RGBA()                                                          // 16 bits each; pages are opaque
+	r, g, b, _ := c.RGBA() // 16 bits each; pages are opaque
 	return color.RGBA{R: uint8(r >> 8), G: uint8(g >> 8), B: uint8(b >> 8), A: 255}
 }
 
