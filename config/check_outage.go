@@ -36,7 +36,7 @@ func (r *reader) checkOutage(raw *rawFile, g *rawGate, gate *gates.Gate, at stri
 		settings.OnBlind = upgrade.OutcomeFailed
 	}
 	if o.target.path != nil {
-		settings.Path = r.checkPath(o.target.path, under(at, "path"), raw.network.allow)
+		settings.Path = r.checkPath(o.target.path, under(at, "path"), raw.network.allow, fromHere(o.from))
 	}
 	r.checkFrom(raw, o.from, under(at, "from"))
 	settings.Past, settings.Deep = pageOf(o.past), pageOf(o.deep)
@@ -115,7 +115,7 @@ func (r *reader) checkControl(raw *rawFile, o *rawOutage, one rawControl, at str
 		control.Path.URL, control.Path.Expect = one.url, probe.Expect{Status: one.status}
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
-		r.checkReachable(netip.AddrPortFrom(addr, port), below, raw.network.allow)
+		r.checkReachable(netip.AddrPortFrom(addr, port), below, raw.network.allow, fromHere(one.from, o.from))
 	}
 	if p := o.target.path; p != nil && host != "" && !r.broken(below) {
 		if u, err := url.Parse(p.url); err == nil && strings.EqualFold(u.Hostname(), host) {

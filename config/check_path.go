@@ -39,7 +39,7 @@ func (r *reader) checkHTTP(raw *rawFile, g *rawGate, at string) gates.HTTPSettin
 func (r *reader) climbedPaths(raw *rawFile, g *rawGate, at string) []probe.Path {
 	var paths []probe.Path
 	for i := range g.varnish.paths {
-		paths = append(paths, r.checkPath(&g.varnish.paths[i], nth(under(at, "paths"), i), raw.network.allow))
+		paths = append(paths, r.checkPath(&g.varnish.paths[i], nth(under(at, "paths"), i), raw.network.allow, fromHere(g.varnish.from)))
 	}
 	return paths
 }
@@ -62,7 +62,7 @@ func (r *reader) checkClosed(raw *rawFile, g *rawGate, at string) []gates.Closed
 			}
 			closed.At = append(closed.At, addr)
 			for _, port := range closed.Ports {
-				r.checkReachable(netip.AddrPortFrom(addr, port), nth(under(below, "at"), j), raw.network.allow)
+				r.checkReachable(netip.AddrPortFrom(addr, port), nth(under(below, "at"), j), raw.network.allow, fromHere(one.from, g.varnish.from))
 			}
 		}
 		all := g.varnish.from
@@ -79,7 +79,7 @@ func (r *reader) checkClosed(raw *rawFile, g *rawGate, at string) []gates.Closed
 	return list
 }
 
-func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
+func (r *reader) checkPath(p *rawPath, at string, allow []Allow, here bool) probe.Path {
 	path := probe.Path{
 		URL: p.url, ViaVarnish: p.viaVarnish, VarnishHeader: p.varnishHeader, CAFile: p.caFile, Proxy: p.proxy == "v2",
 		Expect: probe.Expect{Status: p.expect.status, BodyContains: p.expect.bodyContains, BodySHA256: strings.ToLower(p.expect.bodySHA256), MaxAge: p.expect.maxAge},
@@ -107,11 +107,11 @@ func (r *reader) checkPath(p *rawPath, at string, allow []Allow) probe.Path {
 		return path
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		r.checkReachable(netip.AddrPortFrom(addr, portOf(u)), under(at, "url"), allow)
+		r.checkReachable(netip.AddrPortFrom(addr, portOf(u)), under(at, "url"), allow, here)
 	}
 	r.checkTLS(p, u, under(at, "tls"), &path)
 	for _, one := range p.resolve {
-		r.checkResolve(one, u, under(under(at, "resolve"), one.key), &path, allow)
+		r.checkResolve(one, u, under(under(at, "resolve"), one.key), &path, allow, here)
 	}
 	if p.caFile != "" {
 		path.CAFile = r.checkAuthority(p.caFile, u, under(at, "ca_file"))
@@ -152,7 +152,7 @@ func (r *reader) checkBypass(p *rawPath, at string, path *probe.Path) {
 	}
 }
 
-func (r *reader) checkResolve(one pair[string], u *url.URL, at string, path *probe.Path, allow []Allow) {
+func (r *reader) checkResolve(one pair[string], u *url.URL, at string, path *probe.Path, allow []Allow, here bool) {
 	addr, ok := parseAddress(one.value)
 	if !ok || one.key == "" {
 		return
@@ -168,11 +168,22 @@ func (r *reader) checkResolve(one pair[string], u *url.URL, at string, path *pro
 	if addr.Port() == 0 {
 		addr = netip.AddrPortFrom(addr.Addr(), portOf(u))
 	}
-	r.checkReachable(addr, at, allow)
+	r.checkReachable(addr, at, allow, here)
 }
 
-// checkReachable refuses an address that the guard on probes would keep shut at every asking.
-func (r *reader) checkReachable(addr netip.AddrPort, at string, allow []Allow) {
+// fromHere reports whether the first list that says anything has the host of the service, which is the default.
+func fromHere(lists ...[]probe.Vantage) bool {
+	for _, list := range lists {
+		if len(list) > 0 {
+			return slices.Contains(list, probe.Here)
+		}
+	}
+	return true
+}
+
+// checkReachable refuses an address that the guard on probes would keep shut at every asking. Where nobody probes
+// from here, what may be reached is for the agents to say.
+func (r *reader) checkReachable(addr netip.AddrPort, at string, allow []Allow, here bool) {
 	ip := addr.Addr().Unmap()
 	if what := closed(netip.PrefixFrom(ip, ip.BitLen())); what != "" {
 		r.problem(at, "probe the site by an address that its users have", "%s is among %s: probes never go there", ip, what)
@@ -182,7 +193,7 @@ func (r *reader) checkReachable(addr netip.AddrPort, at string, allow []Allow) {
 		return
 	}
 	open := func(one Allow) bool { return one.Prefix.Contains(ip) && slices.Contains(one.Ports, addr.Port()) }
-	if !slices.ContainsFunc(allow, open) && !r.broken("network") {
+	if here && !slices.ContainsFunc(allow, open) && !r.broken("network") {
 		r.problem(at, "add "+quoted(netip.PrefixFrom(ip, ip.BitLen()).String()+":"+strconv.Itoa(int(addr.Port())))+" to network.allow",
 			"%s is not public and not among what probes may reach", addr)
 	}
