@@ -67,9 +67,7 @@ func (p *Prober) Stream(ctx context.Context, of probe.Stream, each func(probe.Sa
 		s.group.Go(func() { s.tick(ctx, probe.LookupEvery, probe.LookupEvery, s.lookUp) })
 	}
 	s.pulse = pulse{late: s.stalled, now: s.elapsed}
-	if of.Every <= beatFor {
-		s.pulse.every = max(of.Every/4, leastBeat)
-	}
+	s.pulse.every = min(max(of.Every/4, leastBeat), mostBeat)
 	s.tick(ctx, s.elapsed(), of.Every, s.launch)
 	s.hands.rest()
 	s.group.Wait()
@@ -117,6 +115,7 @@ type stream struct {
 	most   int64 // in flight per address
 	group  sync.WaitGroup
 	flying atomic.Int64
+	lost   atomic.Int64 // nanoseconds in which this process did not get round to anything while an answer was outstanding
 	hands  hands
 	left   leftovers
 	shown  shown
@@ -163,11 +162,11 @@ func (s *stream) tick(ctx context.Context, first, every time.Duration, do func(c
 }
 
 // A prober that waits for a processor has late answers that no site is to blame for, although each of its probes
-// was begun on time: a handshake waits several times. So while an answer is outstanding, a stream of many probes
-// looks how late its own timer is. It does not while none is: waking up for nothing cost more than a probe.
+// was begun on time: a handshake waits several times. So while an answer is outstanding, a stream looks how late its
+// own timer is. It does not while none is: waking up for nothing cost more than a probe.
 const (
-	beatFor   = 100 * time.Millisecond // streams of fewer probes see no stall that is so short
 	leastBeat = 5 * time.Millisecond
+	mostBeat  = 25 * time.Millisecond
 )
 
 // pulse looks how late a timer is while it is wanted.
@@ -225,6 +224,7 @@ func (p *pulse) beat() {
 
 // stalled tells that this process did not get round to anything for a while.
 func (s *stream) stalled(due, now time.Duration) {
+	s.lost.Add(int64(now - due))
 	s.mu.Lock()
 	addrs := s.addrs
 	s.mu.Unlock()

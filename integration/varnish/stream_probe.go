@@ -13,6 +13,7 @@ import (
 func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Duration) probe.Sample {
 	sample := probe.Sample{Sched: due, Start: s.elapsed(), Address: addr}
 	c := &climber{p: s.p, t: s.t, addr: addr, quiet: true}
+	lost := s.lost.Load()
 	err := s.once(ctx, c)
 	sample.End = s.elapsed()
 	sample.Status, sample.Chain = c.ladder.Status, s.shown.news(addr, c.presented)
@@ -22,6 +23,9 @@ func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Durati
 		sample.OK, sample.Class = true, probe.ClassOK
 	case isBroken:
 		sample.Class, sample.Layer = broken.class, broken.layer
+		if ownDelay(broken.class, sample.End-sample.Start, time.Duration(s.lost.Load()-lost)) {
+			sample.Class, sample.Layer = probe.ClassProber, ""
+		}
 		if broken.answer != nil {
 			sample.Status, sample.Quote = broken.answer.status, c.quote(broken.answer)
 		}
@@ -29,6 +33,13 @@ func (s *stream) probe(ctx context.Context, addr netip.AddrPort, due time.Durati
 		sample.Class = probe.ClassProber
 	}
 	return sample
+}
+
+// ownDelay reports whether a probe that ran out of time may have done so for the prober's own reason: for half of what
+// it took, or more, this process did not get round to anything. Then nobody can tell. An answer, or a refusal, is the
+// site's however late it was read.
+func ownDelay(class probe.Class, took, lost time.Duration) bool {
+	return class.TimedOut() && lost > 0 && 2*lost >= took
 }
 
 // once makes one request and judges the answer by itself. A *brokenError is a result; any other error means

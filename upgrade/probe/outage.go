@@ -96,8 +96,10 @@ func (t *Tally) gap(w *Watched, gap stretch, took time.Duration, lags []stretch,
 	}
 	o.Best, o.Certain = max(0, length-t.every), max(0, length-2*t.every-o.Blind)
 	o.describe(inside)
-	// Where nothing failed and came late while the prober did not keep up, it may have been the prober's alone.
-	perhaps := o.Failed == 0 && o.Certain == 0 && o.Blind > 0
+	// Where the prober did not keep up for as long as that, and nothing came of what it asked but late answers, and
+	// none at all, it may have been the prober's alone. An answer that was wrong, or a refusal, is the site's.
+	told := func(a attempt) bool { return a.class != ClassLate && !a.class.TimedOut() }
+	perhaps := o.Certain == 0 && o.Blind > 0 && !slices.ContainsFunc(inside, told)
 	switch {
 	case len(inside) >= badAttempts && !perhaps && (length > gapPeriods*t.every || atEnd):
 		w.Outages = append(w.Outages, o)

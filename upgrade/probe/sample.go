@@ -48,6 +48,16 @@ func (s Sample) Blind() bool {
 	return false
 }
 
+// TimedOut reports whether the class is of probes that gave up waiting, which a prober that was itself held up may have
+// done for no reason of the site's.
+func (c Class) TimedOut() bool {
+	switch c { //nolint:exhaustive // the others are answers of some kind
+	case ClassTCPTimeout, ClassTLSTimeout, ClassHTTPFirstByte, ClassHTTPBody, ClassDNSTimeout:
+		return true
+	}
+	return false
+}
+
 // Failures returns the classes that a sample which is not OK may have for a reason of the site's, and ClassSlow.
 func Failures() []Class {
 	return []Class{

@@ -275,3 +275,55 @@ func b2i(b bool) int {
 	}
 	return 0
 }
+
+// TestTallyOwnDelay: what a prober that was held up itself did not see, or gave up on, is blind, and charged to
+// nobody; without its word for that it is an outage, and so is what the site refused meanwhile.
+func TestTallyOwnDelay(t *testing.T) {
+	const every = 20 * time.Millisecond
+	from, to := time.Second, 1300*time.Millisecond
+	for name, test := range map[string]struct {
+		told  bool        // the prober says that it was held up
+		class probe.Class // of what was begun in time, and of what was begun late
+		late  bool        // they were begun late instead
+		out   int
+		blind int
+	}{
+		"gave_up":            {true, probe.ClassTCPTimeout, false, 0, 1},
+		"gave_up_on_answers": {true, probe.ClassHTTPFirstByte, false, 0, 1},
+		"late_answers":       {true, probe.ClassLate, false, 0, 1},
+		"sent_late":          {false, probe.ClassLate, true, 0, 1},
+		"not_said":           {false, probe.ClassTCPTimeout, false, 1, 0},
+		"late_and_not_said":  {false, probe.ClassLate, false, 1, 0},
+		"refused_meanwhile":  {true, probe.ClassTCPRefused, false, 1, 0},
+		"broken_meanwhile":   {true, probe.ClassBackendFetch, false, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := probe.NewTally(every)
+			if test.told {
+				tally.Add(probe.Sample{Sched: from, Start: to, End: to, Class: probe.ClassStalled})
+			}
+			for due := time.Duration(0); due < 3*time.Second; due += every {
+				s := probe.Sample{Sched: due, Start: due, End: due + 3*time.Millisecond, OK: true, Class: probe.ClassOK}
+				if due >= from && due < to {
+					s.End = to + 3*time.Millisecond
+					if test.late {
+						s.Start = to
+					}
+					if test.class != probe.ClassLate {
+						s.OK, s.Class = false, test.class
+					}
+				}
+				tally.Add(s)
+			}
+			w := tally.Watched(3 * time.Second)
+			if len(w.Outages) != test.out || len(w.Blind) != test.blind {
+				t.Errorf("outages %+v, blind %v; want %d and %d", w.Outages, w.Blind, test.out, test.blind)
+			}
+			for _, b := range w.Blind {
+				if b.Most < 250*time.Millisecond || b.Most > 350*time.Millisecond {
+					t.Errorf("blind for %s", b.Most)
+				}
+			}
+		})
+	}
+}
