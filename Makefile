@@ -12,6 +12,7 @@ PKGS ?= ./...
 TEST_P ?= 2#           packages tested at once: more disturb the tests that measure time
 TEST_TIMEOUT ?= 40m#   of one package
 SEED ?= $(shell date +%s)
+RACE ?= -race#         of soak; RACE= for what measures milliseconds
 
 TEST_ENV := scripts/with-test-tools
 LINT = "$$(tools/build lint)"
@@ -58,8 +59,10 @@ fuzz: ## every fuzz target, for FUZZTIME (30s) each
 soak: ## the long tests, at random; SEED=n repeats a run
 	@echo "soak: SEED=$(SEED)" >&2
 	@[ -n "$(ARGS)" ] || UPGRADEGATE_SOAK=1 UPGRADEGATE_SOAK_SEED=$(SEED) go test -timeout 6h -run 'Histories|InEachPhase' ./lifecycle
+	@# and what measures milliseconds, alone: ten outages of each length and kind, and ten quiet minutes
+	@[ -n "$(ARGS)" ] || UPGRADEGATE_SOAK=1 UPGRADEGATE_SOAK_SEED=$(SEED) $(TEST_ENV) go test -count=1 -timeout 1h -p 1 -v -run Staged ./integration/varnish/lab
 	@UPGRADEGATE_SOAK=1 UPGRADEGATE_SOAK_SEED=$(SEED) $(TEST_ENV) \
-		go test -race -count=1 -timeout 6h -p 1 -shuffle=$(SEED) $(ARGS) $(PKGS) \
+		go test $(RACE) -count=1 -timeout 6h -p 1 -shuffle=$(SEED) $(ARGS) $(PKGS) \
 		|| { echo "soak: failed; make soak SEED=$(SEED) repeats it" >&2; exit 1; }
 
 vuln: ## known vulnerabilities in what the product links; needs vuln.go.dev
