@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -45,9 +46,7 @@ type Session struct {
 
 // Tokens lists one's own API tokens, or everybody's. CodeForbidden.
 func (c *Client) Tokens(ctx context.Context, all bool) ([]Token, error) {
-	var page struct{ Items []Token }
-	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/tokens?all=%t", all), nil, &page)
-	return page.Items, err
+	return everything[Token](ctx, c, fmt.Sprintf("/api/v1/tokens?all=%t&limit=200", all))
 }
 
 // MakeToken makes an API token and returns its secret, which nobody can see again.
@@ -71,12 +70,28 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 
 // Sessions lists one's own sessions, or everybody's. CodeForbidden.
 func (c *Client) Sessions(ctx context.Context, all bool) ([]Session, error) {
-	var page struct{ Items []Session }
-	err := c.call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/sessions?all=%t", all), nil, &page)
-	return page.Items, err
+	return everything[Session](ctx, c, fmt.Sprintf("/api/v1/sessions?all=%t&limit=200", all))
 }
 
 // RevokeSession ends a session. CodeNotFound.
 func (c *Client) RevokeSession(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodPost, "/api/v1/sessions/"+url.PathEscape(id)+"/revoke", []byte("{}"), nil)
+}
+
+// everything follows a list to its end.
+func everything[T any](ctx context.Context, c *Client, next string) (all []T, err error) {
+	for next != "" {
+		var page struct {
+			Items []T    `json:"items"`
+			Next  string `json:"next"`
+		}
+		if err := c.call(ctx, http.MethodGet, next, nil, &page); err != nil {
+			return nil, err
+		}
+		if page.Next == next || page.Next != "" && !strings.HasPrefix(page.Next, "/api/v1/") {
+			return nil, &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "the service says that the list goes on at " + page.Next, Hint: "compare the versions of the service and of this program"}
+		}
+		all, next = append(all, page.Items...), page.Next
+	}
+	return all, nil
 }

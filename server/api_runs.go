@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +15,9 @@ import (
 
 // maxPage is the longest list that one answer of the API holds.
 const maxPage = 200
+
+// maxSearch is the longest text that is looked for, in bytes.
+const maxSearch = 200
 
 // page is a list and where it goes on.
 type page[T any] struct {
@@ -108,7 +112,7 @@ func runID(c *gin.Context) (upgrade.RunID, error) {
 }
 
 func (s *Server) apiRuns(c *gin.Context) error {
-	q := newQuery(c, "stack", "phase", "project_id", "upgrade", "commit", "tree", "before", "limit")
+	q := newQuery(c, "q", "month", "stack", "phase", "project_id", "upgrade", "commit", "tree", "before", "limit")
 	limit := q.limit()
 	f := upgrade.RunFilter{
 		Stack: upgrade.StackName(q.values.Get("stack")), Upgrade: upgrade.UpgradeID(q.integer("upgrade", 0, 0)),
@@ -118,7 +122,7 @@ func (s *Server) apiRuns(c *gin.Context) error {
 	if q.err != nil {
 		return q.err
 	}
-	found, err := s.runs.Runs(c.Request.Context(), f)
+	found, err := s.findRuns(c.Request.Context(), q, f)
 	if err != nil {
 		return fmt.Errorf("list runs: %w", err)
 	}
@@ -128,6 +132,22 @@ func (s *Server) apiRuns(c *gin.Context) error {
 	}
 	writeJSON(c, http.StatusOK, jsonType, paged(c, out, limit, "before", func(r wireRun) int64 { return int64(r.ID) }))
 	return nil
+}
+
+// findRuns lists runs, or looks for them by what people remember as the history page does.
+func (s *Server) findRuns(ctx context.Context, q *query, f upgrade.RunFilter) ([]upgrade.Run, error) {
+	by := upgrade.RunSearch{Text: strings.TrimSpace(q.values.Get("q")), Stack: f.Stack, Phases: f.Phases, Month: q.month("month"), Before: f.Before, Limit: f.Limit}
+	switch {
+	case q.err != nil:
+		return nil, q.err
+	case len(by.Text) > maxSearch:
+		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("q is longer than %d bytes", maxSearch), Hint: "a few words find a run"}
+	case by.Text == "" && by.Month == 0:
+		return s.runs.Runs(ctx, f)
+	case f.Upgrade != 0 || f.ProjectID != 0 || f.Tree != "" || f.Commit != "":
+		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "q and month do not go with project_id, upgrade, commit and tree", Hint: "a commit is found by q too"}
+	}
+	return s.searches.SearchRuns(ctx, by)
 }
 
 func (s *Server) apiRun(c *gin.Context) error {

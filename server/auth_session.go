@@ -83,8 +83,7 @@ func (s *Server) apiSessions(c *gin.Context) error {
 			EndsAt: n.EndsAt.UTC(), From: n.From, Browser: n.Browser,
 		})
 	}
-	writeJSON(c, http.StatusOK, jsonType, page[wireSession]{Items: out})
-	return nil
+	return writeAfter(c, out, func(n wireSession) (time.Time, string) { return n.BegunAt, n.ID })
 }
 
 func (s *Server) apiEndSession(c *gin.Context) error {

@@ -90,7 +90,7 @@ func (s *Server) wireToken(t upgrade.APIToken) wireAPIToken {
 
 // subject returns whose sessions or tokens are listed: the caller's own, or everybody's for ?all=true.
 func (s *Server) subject(c *gin.Context) (string, error) {
-	q := newQuery(c, "all")
+	q := newQuery(c, "all", "after", "limit")
 	all := q.values.Get("all")
 	switch {
 	case q.err != nil:
@@ -116,8 +116,7 @@ func (s *Server) apiTokens(c *gin.Context) error {
 	for _, t := range all {
 		out = append(out, s.wireToken(t))
 	}
-	writeJSON(c, http.StatusOK, jsonType, page[wireAPIToken]{Items: out})
-	return nil
+	return writeAfter(c, out, func(t wireAPIToken) (time.Time, string) { return t.MadeAt, t.ID })
 }
 
 // withoutSecret is what is remembered.

@@ -36,6 +36,12 @@ func calls() []call {
 		{Op: "listRuns", Query: url.Values{"phase": {"blocked"}, "stack": {"ecs-master"}, "limit": {"1"}}, Status: get},
 		{Op: "listRuns", Query: page, Status: get},
 		{Op: "listRuns", Query: url.Values{"nonsense": {"1"}}, Status: http.StatusBadRequest},
+		{Op: "listRuns", Query: url.Values{"q": {"ecs"}, "month": {"2026-11"}}, Status: get},
+		{Op: "listRuns", Query: url.Values{"q": {"ecs"}, "project_id": {"12"}}, Status: http.StatusBadRequest},
+		{Op: "listFreezes", Status: get},
+		{Op: "getConfig", Status: get},
+		{Op: "listSessions", Query: page, Status: get},
+		{Op: "listTokens", Query: url.Values{"after": {"nowhere"}}, Status: http.StatusBadRequest},
 		{Op: "getRun", Path: run, Status: get},
 		{Op: "getRun", Path: []string{"999"}, Status: http.StatusNotFound},
 		{Op: "getRun", Path: run, Token: "nobody's", Status: http.StatusUnauthorized},
@@ -112,6 +118,10 @@ func calledSite(t *testing.T, change ...func(*Config)) *site {
 	}
 	return newSite(t, w, append([]func(*Config){func(c *Config) {
 		c.Hooks, c.Access = fullHooks(), access
+		c.Freezes = []Freeze{{Name: "release week", From: fakeNow().Add(-time.Hour), To: fakeNow().Add(time.Hour), Reason: "a launch", By: "Mira Holt"}}
+		c.Settings = func() Settings {
+			return Settings{File: "upgradegate.yaml", LoadedAt: fakeNow(), Digest: "ab", Values: []Setting{{Path: "server.listen", Value: "127.0.0.1:8080", Line: 2}}, Rejected: []Problem{{Line: 3, Path: "stacks", Message: "must be set"}}}
+		}
 		c.Agents = &fakeAgents{list: []upgrade.Agent{{Name: "staging-a", EnrolledAt: fakeNow(), HeardAt: fakeNow(), Key: []byte("0123456789abcdef0123456789abcdef")}}}
 	}}, change...)...)
 }

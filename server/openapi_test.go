@@ -58,6 +58,7 @@ func TestOpenAPINamesEveryField(t *testing.T) {
 		"Evidence": wireEvidence{}, "Mark": wireMark{}, "Watch": wireWatch{}, "Stream": wireStream{}, "Outage": wireOutage{}, "Delivery": wireDelivery{}, "Problem": problem{}, "Act": wireAct{}, "Asked": asked{},
 		"Agreement": wireAgreement{}, "Override": wireOverride{}, "Stack": wireStack{}, "Base": wireBase{}, "Apply": wireApply{}, "Running": wireRunning{},
 		"Agent": wireAgent{}, "AgentClock": wireClock{}, "AgentPage": page[wireAgent]{}, "Invite": wireInvite{}, "EnrolToken": wireToken{}, "Revoked": wireRevoked{},
+		"Freeze": wireFreeze{}, "FreezePage": page[wireFreeze]{}, "Configuration": wireConfig{}, "ConfigMistake": wireMistake{}, "ConfigValue": wireConfigured{},
 		"Me": wireMe{}, "Session": wireSession{}, "SessionPage": page[wireSession]{}, "Ended": wireEnded{}, "APIToken": wireAPIToken{}, "APITokenPage": page[wireAPIToken]{},
 		"MadeToken": wireMadeToken{}, "AuditEntry": wireAudit{}, "AuditPage": page[wireAudit]{}, "AuditCheck": wireAuditCheck{},
 		"WholePlan": wireWholePlan{}, "Change": wireChange{}, "Move": wireMove{}, "Output": wireOutput{}, "Environment": wireEnvironment{}, "EnvironmentPage": page[wireEnvironment]{},

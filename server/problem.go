@@ -17,7 +17,7 @@ type problem struct {
 	Status    int          `json:"status"`
 	Detail    string       `json:"detail"`
 	Code      upgrade.Code `json:"code"`
-	Hint      string       `json:"hint,omitempty"`
+	Hint      string       `json:"hint"` // of the API always set
 	RequestID string       `json:"request_id"`
 }
 
@@ -81,7 +81,7 @@ func (s *Server) answerProblem(c *gin.Context, err error) {
 	if c.Writer.Written() { // too late to say anything: a cut connection is the only honest sign
 		panic(http.ErrAbortHandler)
 	}
-	p := problemOf(err, requestID(c))
+	p := hinted(problemOf(err, requestID(c)))
 	if after := upgrade.RetryAfterOf(err); after > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(after.Seconds()+1)))
 	}

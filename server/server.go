@@ -167,6 +167,13 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 		s.answer(c, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is nothing at this address"})
 	})
 	r.NoMethod(s.guardRest, func(c *gin.Context) {
+		if strings.HasPrefix(c.Request.URL.Path, "/api/") {
+			const code = http.StatusMethodNotAllowed
+			writeJSON(c, code, "application/problem+json", hinted(problem{
+				Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: "this address does not take " + c.Request.Method, Code: upgrade.CodeInvalid, RequestID: requestID(c),
+			}))
+			return
+		}
 		c.Status(http.StatusMethodNotAllowed)
 		c.Writer.WriteHeaderNow()
 	})
@@ -207,6 +214,7 @@ func (s *Server) apiRoutes(g *gin.RouterGroup) {
 	s.vantageRoutes(g)
 	s.accessRoutes(g)
 	s.hookRoutes(g)
+	s.settingsRoutes(g)
 	g.GET("/deliveries", s.api(s.apiDeliveries))
 	g.GET("/deliveries/:id", s.api(s.apiDelivery))
 	g.POST("/deliveries/:id/play", s.api(s.apiPlay))

@@ -64,6 +64,7 @@ const (
 	maxRefusals   = 30   // kept per minute
 	maxGuesses    = 5    // of the break-glass password, per minute
 	breakGlassFor = time.Hour
+	maxPassword   = 1024 // bytes
 )
 
 func (in *SignIn) check() error {
@@ -94,6 +95,7 @@ type signIns struct {
 	refusals bucket
 	guesses  bucket
 	purges   bucket
+	hashing  sync.Mutex // held by who computes a password's hash
 }
 
 // begun is a sign-in that was sent to a provider.
@@ -229,11 +231,19 @@ func (s *Server) breakGlass(c *gin.Context, account, password, next string) erro
 		v.Problem, v.Hint = "Too many tries.", "Wait a minute."
 		return s.showLogin(c, http.StatusTooManyRequests, v)
 	}
+	if len(password) > maxPassword {
+		s.refuseSignIn(c, local.Name, "break-glass", "a password of that length")
+		v.Problem, v.Hint = "The account or its password is wrong.", ""
+		return s.showLogin(c, http.StatusUnauthorized, v)
+	}
 	hash, err := readHash(local.Hash.Reveal())
 	if err != nil {
 		return err
 	}
+	// One at a time: each takes its memory, and guesses that came together must not take the service's.
+	s.signIns.hashing.Lock()
 	right := hash.matches(password)
+	s.signIns.hashing.Unlock()
 	if subtle.ConstantTimeCompare([]byte(account), []byte(local.Name)) != 1 || !right {
 		s.log.ErrorContext(c.Request.Context(), "BREAK-GLASS ACCOUNT: a sign-in was refused", "from", c.Request.RemoteAddr, "request_id", requestID(c))
 		s.refuseSignIn(c, local.Name, "break-glass", "wrong account or password")

@@ -69,10 +69,13 @@ func (s *Store) Session(ctx context.Context, digest string) (n upgrade.Session, 
 	return n, err
 }
 
-// Sessions returns the sessions of a subject, of everybody for "", the newest first.
+// maxAccess is how many sessions or tokens are listed, the newest; a subject has no more than 50 tokens that count.
+const maxAccess = 10_000
+
+// Sessions returns the sessions of a subject, of everybody for "", the newest first, at most 10,000.
 func (s *Store) Sessions(ctx context.Context, subject string) (all []upgrade.Session, err error) {
 	err = s.view(ctx, "list sessions", func(t tx) (err error) {
-		all, err = list(ctx, t, scanSession, sessionQuery+` WHERE $1 = '' OR subject = $1 ORDER BY begun_at DESC, id LIMIT 500`, subject)
+		all, err = list(ctx, t, scanSession, sessionQuery+` WHERE $1 = '' OR subject = $1 ORDER BY begun_at DESC, id LIMIT $2`, subject, maxAccess)
 		return err
 	})
 	return all, err
@@ -161,10 +164,10 @@ func (s *Store) token(ctx context.Context, where, arg string) (n upgrade.APIToke
 	return n, err
 }
 
-// Tokens returns the API tokens of a subject, of everybody for "", the newest first.
+// Tokens returns the API tokens of a subject, of everybody for "", the newest first, at most 10,000.
 func (s *Store) Tokens(ctx context.Context, subject string) (all []upgrade.APIToken, err error) {
 	err = s.view(ctx, "list tokens", func(t tx) (err error) {
-		all, err = list(ctx, t, scanToken, tokenQuery+` WHERE $1 = '' OR subject = $1 ORDER BY made_at DESC, id LIMIT 500`, subject)
+		all, err = list(ctx, t, scanToken, tokenQuery+` WHERE $1 = '' OR subject = $1 ORDER BY made_at DESC, id LIMIT $2`, subject, maxAccess)
 		return err
 	})
 	return all, err
