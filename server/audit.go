@@ -92,9 +92,9 @@ func actOf(method, route string) upgrade.Act {
 		return upgrade.ActRevokeAgent
 	case "/tokens":
 		return "token.make"
-	case "/tokens/:id/revoke":
+	case "/tokens/:id/revoke", "/access/tokens/:id/revoke":
 		return "token.revoke"
-	case "/sessions/:id/revoke":
+	case "/sessions/:id/revoke", "/access/sessions/:id/revoke":
 		return "session.revoke"
 	case "/messages/:name/:message/resend":
 		return "hook.message.resend" // as over the API

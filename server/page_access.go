@@ -23,7 +23,10 @@ type sessionRow struct {
 	Current                              bool
 }
 
-type tokenRow struct{ ID, Name, May, Used, Ends, State string }
+type tokenRow struct {
+	ID, Name, May, Used, Ends, State string
+	Good                             bool // it can be revoked
+}
 
 func (s *Server) accessPage(c *gin.Context) error {
 	ctx, who := c.Request.Context(), callerOf(c)
@@ -39,7 +42,11 @@ func (s *Server) accessPage(c *gin.Context) error {
 		return fmt.Errorf("list tokens: %w", err)
 	}
 	v := accessView{Name: who.person.Name}
-	if c.Query("done") != "" {
+	switch c.Query("done") {
+	case "":
+	case "token":
+		v.Flash = "That token is not good any more."
+	default:
 		v.Flash = "That session is over."
 	}
 	at := func(t time.Time) string {
@@ -52,7 +59,7 @@ func (s *Server) accessPage(c *gin.Context) error {
 	for _, n := range sessions {
 		if now.Before(n.EndsAt) && now.Sub(n.SeenAt) <= s.keys.limits.Idle {
 			v.Sessions = append(v.Sessions, sessionRow{
-				ID: n.ID, Browser: n.Browser, From: n.From, Since: at(n.BegunAt), Seen: at(n.SeenAt), Ends: at(n.EndsAt), Current: n.ID == who.session,
+				ID: n.ID, Browser: browserOf(n.Browser), From: n.From, Since: at(n.BegunAt), Seen: at(n.SeenAt), Ends: at(n.EndsAt), Current: n.ID == who.session,
 			})
 		}
 	}
@@ -62,7 +69,7 @@ func (s *Server) accessPage(c *gin.Context) error {
 		if len(t.Projects) > 0 {
 			may += " in " + strings.Join(t.Projects, ", ")
 		}
-		v.Tokens = append(v.Tokens, tokenRow{ID: t.ID, Name: t.Name, May: may, Used: at(t.UsedAt), Ends: at(t.EndsAt), State: w.State})
+		v.Tokens = append(v.Tokens, tokenRow{ID: t.ID, Name: t.Name, May: may, Used: at(t.UsedAt), Ends: at(t.EndsAt), State: w.State, Good: w.State == "active"})
 	}
 	return s.show(c, http.StatusOK, "access", s.layout(c, "Sessions and tokens", v))
 }
@@ -73,4 +80,32 @@ func (s *Server) endSessionForm(c *gin.Context) error {
 	}
 	c.Redirect(http.StatusSeeOther, "/access?done=1")
 	return nil
+}
+
+func (s *Server) endTokenForm(c *gin.Context) error {
+	if _, err := s.revokeToken(c, c.Param("id")); err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, "/access?done=token")
+	return nil
+}
+
+// browserOf is what a browser says of itself in two words, such as "Firefox on Linux"; what is not known is left as
+// it is.
+func browserOf(agent string) string {
+	first := func(pairs ...string) string {
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if strings.Contains(agent, pairs[i]) {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+	// Most say that they are others too: the order matters.
+	name := first("Edg/", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "Chrome/", "Chrome", "Safari/", "Safari")
+	system := first("Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Windows", "Windows", "Mac OS X", "macOS", "Linux", "Linux")
+	if name == "" || system == "" {
+		return agent
+	}
+	return name + " on " + system
 }

@@ -46,6 +46,7 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.POST("/logout", s.logout)
 	g.GET("/access", s.page(s.accessPage))
 	g.POST("/access/sessions/:id/revoke", s.page(s.endSessionForm))
+	g.POST("/access/tokens/:id/revoke", s.page(s.endTokenForm))
 }
 
 func (s *Server) boardPage(c *gin.Context) error {
@@ -72,6 +73,8 @@ func (s *Server) boardPart(c *gin.Context) error {
 	switch part {
 	case "env":
 		return s.showPart(c, "board", "part-env", page.Envs)
+	case "envline":
+		return s.showPart(c, "board", "part-envline", page.Envs)
 	case "lead":
 		return s.showPart(c, "board", "part-lead", page.Lead)
 	case "recent":

@@ -29,9 +29,13 @@ type leadView struct {
 type groupView struct {
 	ID, Title string
 	Rows      []boardRow
+	Rest      []boardRow // shown when somebody asks for all
 	Table     []stepRow
 	Beside    string
 }
+
+// Count is how many rows there are, shown or not.
+func (g groupView) Count() int { return len(g.Rows) + len(g.Rest) }
 
 // boardRow is one run. Its height does not change while it lives.
 type boardRow struct {
@@ -53,8 +57,9 @@ type boardRow struct {
 }
 
 type stepRow struct {
-	Stack, Version, Number, Path string
-	Since                        when
+	Stack, Version, Number, Path, By string
+	Since                            when
+	Overridden                       *chip // nil: it passed
 }
 
 type recentView struct {
@@ -73,6 +78,9 @@ type boardData struct {
 
 // maxBoard is how many runs of each kind the board looks at.
 const maxBoard = 200
+
+// fewRows is how many rows of a group are shown before somebody asks for all.
+const fewRows = 25
 
 func ended() []upgrade.Phase {
 	return []upgrade.Phase{
@@ -153,6 +161,11 @@ func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) board
 		{ID: "progress", Title: "In progress", Rows: s.rows(all.progress, d.words, p)},
 		{ID: "step", Title: "In step", Beside: plural(len(all.step), "stack") + " with one version in staging and production", Table: stepRows(all.step, d.words)},
 	}}
+	for i := range page.Groups {
+		if g := &page.Groups[i]; len(g.Rows) > fewRows {
+			g.Rows, g.Rest = g.Rows[:fewRows:fewRows], g.Rows[fewRows:]
+		}
+	}
 	page.Recent.Rows = stepRows(d.promoted, d.words)
 	for _, delivery := range d.deliveries {
 		row := deliveryRowOf(delivery, d.words)
@@ -246,7 +259,12 @@ func rowButton(r upgrade.Run, first bool) (text string, filled bool) {
 func stepRows(runs []upgrade.Run, w words) []stepRow {
 	var out []stepRow
 	for _, r := range runs {
-		out = append(out, stepRow{Stack: string(r.Stack), Version: r.Version, Number: r.ID.String(), Path: runPath(r.ID), Since: w.stamp(r.PromotedAt)})
+		row := stepRow{Stack: string(r.Stack), Version: r.Version, Number: r.ID.String(), Path: runPath(r.ID), By: r.Author, Since: w.stamp(r.PromotedAt)}
+		if r.Verdict != upgrade.VerdictOpen && r.Override != nil {
+			c := chipOf(upgrade.KeyOverridden.Look(), upgrade.KeyOverridden)
+			row.Overridden = &c
+		}
+		out = append(out, row)
 	}
 	return out
 }

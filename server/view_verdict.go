@@ -85,6 +85,15 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 	}
 	v.Override, v.Agree, v.Rehearsal = overrideOf(d), agreeOf(d), rehearsalOf(d)
 	v.Reasons = reasons(d)
+	if r.Phase == upgrade.PhaseUnlocked && !r.Production.Started {
+		if f := s.freezeLine(d.words); len(s.freezes) > 0 && f.Now == "" {
+			v.Reasons = append(v.Reasons, reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Bold: "No freeze.", Text: f.NowText})
+		}
+		v.Reasons = append(v.Reasons, reasonView{
+			Icon: upgrade.IconLock, Tone: upgrade.ToneIdle, Bold: "Locks again by itself",
+			Text: "if another run changes " + string(r.Environment) + ", if an answer grows too old, or if no watched branch leads to this content any more.",
+		})
+	}
 	v.Steps = hints(r, told.Next)
 	v.Button, v.Links = s.offers(d, p)
 	if !r.Phase.Live() && len(d.events) > 0 {
