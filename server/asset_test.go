@@ -213,6 +213,25 @@ func TestPlanGroups(t *testing.T) {
 	}
 }
 
+// TestLongPlan: the page of a run names so many resources, what failed first.
+func TestLongPlan(t *testing.T) {
+	var events []upgrade.Event
+	for i := range 1000 {
+		state := "done"
+		if i == 900 {
+			state = "failed"
+		}
+		events = append(events, upgrade.Event{Kind: upgrade.EventResource, Data: map[string]string{"address": fmt.Sprint("r", i), "action": []string{"update", "delete"}[i/990], "state": state}})
+	}
+	groups := planGroups(events)
+	if len(groups) != 2 || groups[0].Title != "Destroyed 10" || len(groups[0].Lines) != 10 || groups[0].More != 0 {
+		t.Fatalf("destroyed: %+v", groups)
+	}
+	if g := groups[1]; g.Title != "Changed in place 990" || len(g.Lines) != mostPlanLines-10 || g.More != 880 || g.Lines[0] != (planLine{"r900", "failed", "bad"}) || g.Lines[1].Address != "r0" {
+		t.Errorf("%s, %d lines and %d more, first %+v", g.Title, len(g.Lines), g.More, g.Lines[0])
+	}
+}
+
 func TestPageIsCompressed(t *testing.T) {
 	s := newSite(t, fullWorld())
 	r := httptest.NewRequest(http.MethodGet, "/runs/481", nil)

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -27,6 +29,7 @@ type planGroup struct {
 	Sign, Title string
 	Tone        string
 	Lines       []planLine
+	More        int // lines that only the full plan has
 }
 
 type planLine struct {
@@ -105,6 +108,7 @@ func planGroups(events []upgrade.Event) []planGroup {
 		ch.state = e.Data["state"]
 	}
 	var groups []planGroup
+	left := mostPlanLines
 	for _, action := range changeOrder() {
 		g := planGroup{}
 		g.Sign, g.Title, g.Tone = changeWords(action)
@@ -122,10 +126,34 @@ func planGroups(events []upgrade.Event) []planGroup {
 		}
 		if len(g.Lines) > 0 {
 			g.Title = fmt.Sprintf("%s %d", g.Title, len(g.Lines))
+			left -= g.cut(left)
 			groups = append(groups, g)
 		}
 	}
 	return groups
+}
+
+// mostPlanLines is how many resources the page of a run names: a longer plan has a page of its own.
+const mostPlanLines = 120
+
+// cut keeps at most so many lines, and returns how many it kept. What failed or has not finished stays before
+// what is done.
+func (g *planGroup) cut(most int) int {
+	if len(g.Lines) > most {
+		slices.SortStableFunc(g.Lines, func(a, b planLine) int { return cmp.Compare(planRank(a), planRank(b)) })
+		g.Lines, g.More = g.Lines[:most], len(g.Lines)-most
+	}
+	return len(g.Lines)
+}
+
+func planRank(l planLine) int {
+	switch l.Tone {
+	case "bad":
+		return 0
+	case "run":
+		return 1
+	}
+	return 2
 }
 
 func changeWords(action string) (sign, title, tone string) {

@@ -93,6 +93,7 @@ type archive struct {
 	started time.Duration
 	conn    net.Conn
 	in      *bufio.Reader
+	cpu     map[string]time.Duration // by view, of all rounds
 }
 
 func openArchive(t *testing.T, runs int) *archive {
@@ -101,7 +102,7 @@ func openArchive(t *testing.T, runs int) *archive {
 	past(t, dir, runs)
 	began := time.Now()
 	gate, _ := example(t, dir)
-	a := &archive{program: gate, runs: runs, started: time.Since(began)}
+	a := &archive{program: gate, runs: runs, started: time.Since(began), cpu: map[string]time.Duration{}}
 	var err error
 	if a.conn, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", gate.addr); err != nil {
 		t.Fatal(err)
@@ -155,6 +156,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
+	times := time.Duration((*rounds + 1) * *asked)
 	var rows [][]string
 	for _, v := range views() {
 		f := all[v.name]
@@ -165,10 +167,10 @@ func TestDashboard(t *testing.T) {
 		ratio := median(ratios)
 		rows = append(rows, []string{
 			v.name, ms(median(f.p50)), ms(median(f.p95)), ms(median(f.p99)), ms(median(f.fewP50)), ms(median(f.fewP95)),
-			fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.1f KB", float64(sizes[v.name])/1000), met(median(f.p95) < v.most) + ", " + met(ratio <= mostTimes),
+			fmt.Sprintf("%.2f", ratio), ms(many.cpu[v.name] / times), ms(few.cpu[v.name] / times), fmt.Sprintf("%.1f KB", float64(sizes[v.name])/1000), met(median(f.p95) < v.most) + ", " + met(ratio <= mostTimes),
 		})
 	}
-	table(t, fmt.Sprintf("|p50|p95|p99|p50 of %d|p95|times|zipped|goals", *fewRuns), rows)
+	table(t, fmt.Sprintf("|p50|p95|p99|p50 of %d|p95|times|CPU|CPU of few|zipped|goals", *fewRuns), rows)
 	fmt.Printf("\nMedians of %d rounds of %d requests each. Goals: p95 under %s, of a part %s; medians at most %.1f times those with %d runs.\n\n",
 		*rounds, *asked, mostPage, mostPart, mostTimes, *fewRuns)
 	rows = nil
@@ -183,6 +185,8 @@ func TestDashboard(t *testing.T) {
 func compareView(t *testing.T, v view, many, few *archive, sizes map[string]int64) (big, small []time.Duration) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(3, 4))
+	many.cpu[v.name] -= many.worked(t)
+	few.cpu[v.name] -= few.worked(t)
 	for range *asked {
 		share := random.Float64()
 		for _, a := range []*archive{many, few} {
@@ -198,6 +202,8 @@ func compareView(t *testing.T, v view, many, few *archive, sizes map[string]int6
 			}
 		}
 	}
+	many.cpu[v.name] += many.worked(t)
+	few.cpu[v.name] += few.worked(t)
 	return big, small
 }
 
