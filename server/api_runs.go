@@ -31,8 +31,13 @@ func paged[T any](c *gin.Context, items []T, limit int, cursor string, last func
 		return page[T]{Items: items}
 	}
 	items = items[:limit]
+	return goesOn(c, items, cursor, last(items[limit-1]))
+}
+
+// goesOn is a list that goes on behind a number.
+func goesOn[T any](c *gin.Context, items []T, cursor string, behind int64) page[T] {
 	q := c.Request.URL.Query()
-	q.Set(cursor, strconv.FormatInt(last(items[limit-1]), 10))
+	q.Set(cursor, strconv.FormatInt(behind, 10))
 	next := c.Request.URL.Path + "?" + q.Encode()
 	c.Header("Link", "<"+next+`>; rel="next"`)
 	return page[T]{Items: items, Next: next}
@@ -122,7 +127,7 @@ func (s *Server) apiRuns(c *gin.Context) error {
 	if q.err != nil {
 		return q.err
 	}
-	found, err := s.findRuns(c.Request.Context(), q, f)
+	found, older, err := s.findRuns(c.Request.Context(), q, f)
 	if err != nil {
 		return fmt.Errorf("list runs: %w", err)
 	}
@@ -130,22 +135,28 @@ func (s *Server) apiRuns(c *gin.Context) error {
 	for _, r := range found {
 		out = append(out, s.wireRun(r))
 	}
+	if older != 0 { // a search that looked far enough for once may go on even if it found few
+		writeJSON(c, http.StatusOK, jsonType, goesOn(c, out, "before", int64(older)))
+		return nil
+	}
 	writeJSON(c, http.StatusOK, jsonType, paged(c, out, limit, "before", func(r wireRun) int64 { return int64(r.ID) }))
 	return nil
 }
 
-// findRuns lists runs, or looks for them by what people remember as the history page does.
-func (s *Server) findRuns(ctx context.Context, q *query, f upgrade.RunFilter) ([]upgrade.Run, error) {
-	by := upgrade.RunSearch{Text: strings.TrimSpace(q.values.Get("q")), Stack: f.Stack, Phases: f.Phases, Month: q.month("month"), Before: f.Before, Limit: f.Limit}
+// findRuns lists runs, or looks for them by what people remember as the history page does; older is where such
+// a search goes on.
+func (s *Server) findRuns(ctx context.Context, q *query, f upgrade.RunFilter) (found []upgrade.Run, older upgrade.RunID, err error) {
+	by := upgrade.RunSearch{Text: strings.TrimSpace(q.values.Get("q")), Stack: f.Stack, Phases: f.Phases, Month: q.month("month"), Before: f.Before, Limit: f.Limit - 1}
 	switch {
 	case q.err != nil:
-		return nil, q.err
+		return nil, 0, q.err
 	case len(by.Text) > maxSearch:
-		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("q is longer than %d bytes", maxSearch), Hint: "a few words find a run"}
+		return nil, 0, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("q is longer than %d bytes", maxSearch), Hint: "a few words find a run"}
 	case by.Text == "" && by.Month == 0:
-		return s.runs.Runs(ctx, f)
+		found, err = s.runs.Runs(ctx, f)
+		return found, 0, err
 	case f.Upgrade != 0 || f.ProjectID != 0 || f.Tree != "" || f.Commit != "":
-		return nil, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "q and month do not go with project_id, upgrade, commit and tree", Hint: "a commit is found by q too"}
+		return nil, 0, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: "q and month do not go with project_id, upgrade, commit and tree", Hint: "a commit is found by q too"}
 	}
 	return s.searches.SearchRuns(ctx, by)
 }
