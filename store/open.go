@@ -41,6 +41,7 @@ type Store struct {
 	inbox   *inbox
 	woken   chan struct{}
 	changed ticker
+	seen    *evidences
 	close   func() error
 }
 
@@ -62,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{dialect: sqliteDialect(), log: cfg.Log, lock: lock, woken: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	s := &Store{dialect: sqliteDialect(), log: cfg.Log, lock: lock, woken: make(chan struct{}, 1), seen: &evidences{}, turn: make(chan struct{}, 1)}
 	s.close = sync.OnceValue(s.shut)
 	if err := s.start(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), s.Close())

@@ -62,7 +62,7 @@ func (s *Store) Outcomes(ctx context.Context, run upgrade.RunID) ([]upgrade.Resu
 func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([]upgrade.Result, error) {
 	var results []upgrade.Result
 	err := s.view(ctx, fmt.Sprintf("read the results of run %d", run), func(t tx) (err error) {
-		results, err = list(ctx, t, scanResult, query, int64(run))
+		results, err = list(ctx, t, s.scanResult, query, int64(run))
 		return err
 	})
 	return results, err
@@ -72,7 +72,7 @@ func (s *Store) results(ctx context.Context, run upgrade.RunID, query string) ([
 func (s *Store) OpenResults(ctx context.Context, limit int) (open []upgrade.Open, err error) {
 	err = s.view(ctx, "read what results left open", func(t tx) (err error) {
 		open, err = list(ctx, t, func(scan func(...any) error) (o upgrade.Open, err error) {
-			o.Result, err = scanResult(func(into ...any) error { return scan(append([]any{&o.ID}, into...)...) })
+			o.Result, err = s.scanResult(func(into ...any) error { return scan(append([]any{&o.ID}, into...)...) })
 			return o, err
 		}, `SELECT r.id, r.run_id, r.gate, r.stage, r.environment, r.outcome, r.doc, e.doc, e.memo, e.pending
 			FROM evidence e JOIN results r ON r.id = e.result_id WHERE e.pending <> '' ORDER BY r.id LIMIT $1`, limit)
@@ -100,7 +100,7 @@ func (c *commit) writeLearned() error {
 	return nil
 }
 
-func scanResult(scan func(...any) error) (r upgrade.Result, err error) {
+func (s *Store) scanResult(scan func(...any) error) (r upgrade.Result, err error) {
 	var text, evidence string
 	if err := scan(&r.Run, &r.Gate, &r.Stage, &r.Environment, &r.Outcome, &text, &evidence, &r.Memo, &r.Pending); err != nil {
 		return upgrade.Result{}, err
@@ -110,5 +110,5 @@ func scanResult(scan func(...any) error) (r upgrade.Result, err error) {
 		return upgrade.Result{}, err
 	}
 	doc.fill(&r)
-	return r, decode(evidence, &r.Evidence)
+	return r, s.seen.decode(evidence, &r.Evidence)
 }

@@ -109,7 +109,7 @@ func fillSome(ctx context.Context, t tx) (int, error) {
 				words[word] = true
 			}
 		}
-		results, err := list(ctx, t, scanResult, resultQuery+` WHERE r.run_id = $1 ORDER BY r.id`, int64(run.ID))
+		results, err := list(ctx, t, (&Store{}).scanResult, resultQuery+` WHERE r.run_id = $1 ORDER BY r.id`, int64(run.ID))
 		if err != nil {
 			return 0, err
 		}
