@@ -195,6 +195,8 @@ func TestThePagesHaveNoPrivateDoor(t *testing.T) {
 		"GET /environments/*/*/*":        "GET /invariants/*",
 		"POST /messages/*/*/resend":      "POST /hooks/*/messages/*/resend",
 		"GET /messages":                  "GET /hooks/*/messages",
+		"POST /access/tokens/*/revoke":   "POST /tokens/*/revoke",
+		"GET /runs/*/replay":             "GET /runs/*/events",
 	}
 	for _, a := range theActs() {
 		same["POST /runs/*/"+a.page] = "POST /runs/*/" + a.name
