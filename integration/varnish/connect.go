@@ -164,7 +164,11 @@ func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, e
 		if local := localTrouble(err); local != nil {
 			return nil, local
 		}
-		return nil, c.broke(probe.LayerTCP, tcpClass(err))
+		class := tcpClass(err)
+		if class == probe.ClassNetUnreachable && c.addr.Addr().Is6() && c.p.noRoute(context.WithoutCancel(ctx), c.addr) {
+			return nil, errNoIPv6 // this machine has none, or none any more: nobody can tell
+		}
+		return nil, c.broke(probe.LayerTCP, class)
 	}
 	if err := c.preamble(ctx, conn); err != nil {
 		_ = conn.Close() // as below

@@ -191,7 +191,7 @@ func TestProbeError(t *testing.T) {
 		}
 		rows = append(rows, row)
 	}
-	fmt.Printf("each cell: seen of staged, error of the length rms / worst; goal for rms: half a period and 10 ms\n\n")
+	fmt.Printf("each cell: seen of staged, error of the length rms / worst; goal for rms: half a period and 10 ms; blind: the prober says so itself\n\n")
 	table(t, "outage|20 ms|50 ms|100 ms|poll 1 s", rows)
 }
 
@@ -308,12 +308,48 @@ func (w *watcher) poll(ctx context.Context, cfg varnish.Config, l *lab.Lab) {
 // leastProbes is how many periods an outage must last to be seen for sure: the product refuses a budget of less.
 const leastProbes = 4
 
+// blind reports whether the watcher says itself that it could not see well while an outage was staged: this machine
+// stood still, the site perhaps as well. Then no length is said for certain, and none is compared.
+func (w *watcher) blind(s lab.Staged) bool {
+	from, to := s.From[0].Sub(w.began), s.To[1].Sub(w.began)
+	for _, o := range w.seen.Outages {
+		if o.From < to && o.To > from && o.Blind > 0 {
+			return true
+		}
+	}
+	for _, b := range w.seen.Blind {
+		if b.From < to && b.To > from {
+			return true
+		}
+	}
+	return false
+}
+
+// blinds counts them.
+func (w *watcher) blinds(staged []lab.Staged, length time.Duration) (n int) {
+	for _, s := range staged {
+		if w.counts(s, length) && w.blind(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// counts reports whether what was staged is of a length; if that is 0, whether it must be seen.
+func (w *watcher) counts(s lab.Staged, length time.Duration) bool {
+	truth := (s.Least() + s.Most()) / 2
+	if length == 0 {
+		return truth >= leastProbes*w.every
+	}
+	return truth >= length-10*time.Millisecond && truth <= length+10*time.Millisecond
+}
+
 // held compares what was staged of a length with what was seen; if it is 0, of all lengths that must be seen.
 func (w *watcher) held(staged []lab.Staged, length time.Duration) (seen, all int, rms, worst time.Duration) {
 	var squares float64
 	for _, s := range staged {
 		truth := (s.Least() + s.Most()) / 2
-		if length > 0 && (truth < length-10*time.Millisecond || truth > length+10*time.Millisecond) || length == 0 && truth < leastProbes*w.every {
+		if !w.counts(s, length) || w.blind(s) {
 			continue
 		}
 		all++
@@ -355,6 +391,9 @@ func (w *watcher) result(staged []lab.Staged, length time.Duration) string {
 	text := fmt.Sprintf("%d/%d", seen, all)
 	if seen > 0 {
 		text += fmt.Sprintf(", %d / %d ms", rms.Milliseconds(), worst.Milliseconds())
+	}
+	if n := w.blinds(staged, length); n > 0 {
+		text += fmt.Sprintf(", %d blind", n)
 	}
 	if length == 0 && w.every > 0 {
 		text += ": " + met(seen == all && rms < w.every/2+10*time.Millisecond)
