@@ -17,7 +17,7 @@ func TestListsAreFollowed(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"items":[{"id":"T%s"}],"next":%q}`, r.URL.Query().Get("after"), next)
 	}))
 	defer srv.Close()
-	c, err := New(Config{URL: srv.URL, Token: "x"})
+	c, err := New(Config{URL: srv.URL, Token: "x", HTTP: srv.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
