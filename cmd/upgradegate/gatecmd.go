@@ -20,7 +20,7 @@ func gateCommand(s streams) *cobra.Command {
 	var asJSON bool
 	ask := &cobra.Command{
 		Use: "run NAME", Short: "Ask one gate, now; exits 0 passed, 3 failed, 1 could not tell", Args: exactly("NAME"),
-		Long: "Ask one gate of the configuration, now, in each of its environments, without a run. It really does what the\ngate does: an instance-launch starts a test instance and removes it.",
+		Long: "Ask one gate of the configuration, now, in each of its environments, without a run. It really does what the\ngate does: an instance-launch starts a test instance and removes it.\n\nIt is asked from this host. A gate that also probes from agents could not tell: agents talk to the running\nservice alone, which asks it with `upgradegate run recheck RUN` in a run, and with\n`upgradegate invariant check GATE/ENVIRONMENT` where it is a standing gate. What this host sees of a page,\nwithout the rest: `upgradegate probe URL`.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(file, source())
 			if err != nil {

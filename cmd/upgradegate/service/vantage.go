@@ -71,7 +71,8 @@ type elsewhere struct{ name probe.Vantage }
 
 func (e elsewhere) err() error {
 	return &upgrade.Error{
-		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s talks to the running service alone", e.name), Hint: "ask the gate through a run: `upgradegate run recheck`",
+		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s talks to the running service alone", e.name),
+		Hint: "have the service ask the gate: `upgradegate run recheck RUN` in a run, `upgradegate invariant check GATE/ENVIRONMENT` if it is a standing one",
 	}
 }
 
