@@ -19,6 +19,7 @@ func testAgents(b *bench) {
 	t := b.t
 	want := upgrade.Agent{}
 	fill(t, &want)
+	want.Unlisted, want.Watches = false, nil // known at the moment only, and not kept
 	save := func(a upgrade.Agent) {
 		t.Helper()
 		if err := b.SaveAgent(t.Context(), a); err != nil {
