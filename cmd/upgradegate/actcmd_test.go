@@ -146,7 +146,7 @@ func TestActsOnAService(t *testing.T) {
 	h.cli("stack", "base", "web", string(commit)).is(t, exitError, "", `upgradegate: a reason is missing\nupgradegate: hint: .*\n`)
 	h.cli("stack", "base", "nothing", string(commit), "--reason", "r").is(t, exitError, "", `upgradegate: there is no stack "nothing"\nupgradegate: hint: there are web\n`)
 	h.cli("run", "approve", "1", "--yes").is(t, exitError, "", `.*upgradegate: run 1 cannot be asked to approve: .*\nupgradegate: hint: .*\n`)
-	h.cli("run", "override", "1", "--yes", "--reason", "too short").is(t, exitError, "", `.*upgradegate: the reason of an override has at least 20 characters\n`)
+	h.cli("run", "override", "1", "--yes", "--reason", "too short").is(t, exitError, "", `.*upgradegate: the reason of an override has at least 20 characters\nupgradegate: hint: .*\n`)
 
 	h.site.say("hello")
 	h.cli("run", "retry", "1").is(t, exitOK, "", `asked for another attempt of run 1; .*\n`)

@@ -116,7 +116,7 @@ func TestS5AgentKilled(t *testing.T) {
 		outcome upgrade.Outcome
 		words   string
 	}{
-		"longer_than_the_budget": {6 * time.Second, upgrade.PhaseBlocked, upgrade.OutcomeUnknown, `nobody at staging-a could look at the site for [67](\.\d+)? s at a time`},
+		"longer_than_the_budget": {6 * time.Second, upgrade.PhaseBlocked, upgrade.OutcomeUnknown, `nobody at staging-a could look at the site for [5-9](\.\d+)? s at a time`},
 		"within_the_budget":      {100 * time.Millisecond, upgrade.PhaseUnlocked, upgrade.OutcomePassed, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestVantageCommands(t *testing.T) {
 	p := h.enrol("staging-a")
 	h.cli("vantage", "list").is(t, exitOK, `VANTAGE .*\nstaging-a +enrolled +20\d\d-.* UTC .*127\.0\.0\.1/32:\d+\n`, ``)
 	h.cli("vantage", "revoke", "staging-a").is(t, exitOK, ``, `agent staging-a is revoked\n`)
-	h.cli("vantage", "revoke", "staging-a").is(t, exitError, ``, `upgradegate: agent staging-a is not enrolled\n`)
+	h.cli("vantage", "revoke", "staging-a").is(t, exitError, ``, `upgradegate: agent staging-a is not enrolled\nupgradegate: hint: .*\n`)
 	h.cli("vantage", "list").is(t, exitOK, `VANTAGE .*\nstaging-a +revoked .*`, ``)
 	p.terminate(t)
 	h.hides("the log", []byte(h.log.String()))

@@ -79,7 +79,7 @@ func TestS1StandingGates(t *testing.T) {
 		t.Errorf("locked for %+v", locked.Causes)
 	}
 	h.cli("invariant", "list").is(t, exitOK, `INVARIANT +STATE +SINCE +CHECKED +WHAT WAS SEEN\ngrants/staging +broken +20.* UTC +20.* UTC +the grant .*\ndrift/staging/web +broken +.*\n`, "")
-	h.cli("invariant", "show", "nothing/staging").is(t, exitError, "", `upgradegate: no standing gate is called nothing/staging\n`)
+	h.cli("invariant", "show", "nothing/staging").is(t, exitError, "", `upgradegate: no standing gate is called nothing/staging\nupgradegate: hint: .*\n`)
 
 	give()
 	h.act(run.ID, client.Act{Name: "recheck"}) // asks what is broken by itself
