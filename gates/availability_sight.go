@@ -232,6 +232,7 @@ func (w *outageWatch) unwatched(s *sight) []probe.Blind {
 		for _, strip := range f.strips {
 			first = min(first, strip.from)
 		}
+		list = append(list, f.cover.holes()...)
 		least := max(leastUnwatched, 3*f.stream.Every)
 		if first > least {
 			list = append(list, probe.Blind{From: 0, To: first, Most: first})

@@ -74,6 +74,7 @@ type feed struct {
 	shift   time.Duration // from the beginning of the watch to that of the stream
 
 	strips map[netip.AddrPort]*strip
+	cover  cover         // by probes of whatever address
 	last   time.Duration // when the last probe was due
 	err    error         // of the stream
 }
@@ -124,7 +125,7 @@ func (w *outageWatch) elapsed() time.Duration { return w.missed + realTime().Sub
 func (w *outageWatch) probe(ctx context.Context, id func(stream string, from probe.Vantage) string) {
 	var group sync.WaitGroup
 	begin := func(f *feed) {
-		f.strips = map[netip.AddrPort]*strip{}
+		f.strips, f.cover = map[netip.AddrPort]*strip{}, cover{every: f.stream.Every}
 		if f.vantage == probe.Here {
 			f.shift = w.missed
 		}
@@ -207,7 +208,11 @@ func (w *outageWatch) add(f *feed, s probe.Sample) {
 	s.Sched, s.Start, s.End = s.Sched+f.shift, s.Start+f.shift, s.End+f.shift
 	one.add(s)
 	if s.Class == probe.ClassStalled {
+		f.cover.add(s.Sched, s.Start)
 		return
+	}
+	if s.Address.IsValid() {
+		f.cover.add(s.Sched, s.Sched)
 	}
 	w.noteNames(f, s)
 	f.last = max(f.last, s.Sched)
