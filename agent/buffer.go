@@ -67,17 +67,17 @@ func (b *buffer) at(n int64) (chunk, bool) {
 	return b.chunks[i], true
 }
 
-// from returns the chunk that has the sample as at does, and what follows it as far as it fits into one delivery:
-// what is packed twice a second would take very many calls to deliver an hour.
-func (b *buffer) from(n int64) (chunk, bool) {
+// from returns the chunk that has the sample as at does, and what follows it before the sample end as far as it fits
+// into one delivery: what is packed twice a second would take very many calls to deliver an hour.
+func (b *buffer) from(n, end int64) (chunk, bool) {
 	first, ok := b.at(n)
-	if !ok {
-		return first, false
+	if !ok || first.first+first.n > end {
+		return chunk{}, false
 	}
 	list, count, size := []chunk{first}, first.n, len(first.packed)
 	for {
 		next, ok := b.at(first.first + count)
-		if !ok || count+next.n > wire.MaxSamples || size+len(next.packed) > mostMerged {
+		if !ok || next.first+next.n > end || count+next.n > wire.MaxSamples || size+len(next.packed) > mostMerged {
 			break
 		}
 		list, count, size = append(list, next), count+next.n, size+len(next.packed)

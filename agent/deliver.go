@@ -78,7 +78,7 @@ func (a *Agent) due() []wire.Delivery {
 				continue // its end says so
 			}
 		}
-		if chunk, ok := w.buf.from(w.next); ok {
+		if chunk, ok := w.buf.from(w.next, w.sureLocked()); ok {
 			list = append(list, wire.Delivery{Stream: w.id, Origin: w.origin, Begun: w.begun, First: chunk.first, Packed: chunk.packed})
 		}
 	}

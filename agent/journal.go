@@ -58,7 +58,8 @@ type mark struct {
 type journal struct {
 	file  string
 	out   *os.File // nil: not made yet
-	saved int      // chunks of the buffer that are written
+	saved int      // chunks of the buffer that are written, or being
+	kept  int64    // samples that are written; the agent's mutex guards it
 	last  []byte   // mark that was written last
 	lost  bool     // it cannot be written, and is given up
 }

@@ -103,6 +103,7 @@ func (a *Agent) take(ctx context.Context, orders wire.Orders) {
 			w.listed, w.dropped = a.epoch, false
 			a.poke() // the gate hears how far it is
 		}
+		w.compareLocked(order.Next)
 		w.next = order.Next
 		if order.Stop {
 			w.stop()

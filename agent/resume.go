@@ -78,6 +78,13 @@ func (a *Agent) save(ctx context.Context) {
 			s.lost = true
 			a.mu.Unlock()
 			_ = s.remove() // a part of it would be worse than nothing
+			continue
+		}
+		if n := len(s.chunks); n > 0 {
+			a.mu.Lock()
+			s.kept = s.chunks[n-1].first + s.chunks[n-1].n
+			a.mu.Unlock()
+			signal(a.packed)
 		}
 	}
 }
@@ -169,6 +176,7 @@ func (a *Agent) revived(t told) *work {
 	for _, c := range t.chunks {
 		w.buf.first, w.buf.bytes = c.first+c.n, w.buf.bytes+len(c.packed)
 	}
+	w.journal.kept, w.restored = w.buf.first, w.buf.first
 	if err := w.journal.open(); err != nil {
 		w.journal.lost = true
 	}

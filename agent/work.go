@@ -35,6 +35,7 @@ type work struct {
 	measured    bool     // clocks were compared since it began
 	stopping    bool     // it was told to end
 	revived     bool     // an earlier start of the agent began it, and has samples of it
+	restored    int64    // samples of that start, until the gate says how many it has; nobody
 	interrupted bool     // the agent ends: the next start of it goes on
 	ca          string   // file with an authority's certificates; empty: none
 	journal     *journal // nil: it is not kept
@@ -43,6 +44,24 @@ type work struct {
 	next  int64     // sample that the gate wants; nobody
 	began time.Time // by this machine's clock, as far as known
 	begun int64     // by the gate's clock, nanoseconds since 1970; 0: not measured yet
+}
+
+// sureLocked returns up to which sample the gate may have them. It never has one that the next start of this agent
+// would not know of: that would count its own from there, and the gate would take them for those that it has.
+func (w *work) sureLocked() int64 {
+	if w.journal == nil || w.journal.lost {
+		return w.buf.first
+	}
+	return w.journal.kept
+}
+
+// compareLocked looks whether the gate has more samples than were kept, as it has when this machine lost its power
+// before its disk had them: then what follows is of another beginning, so that nobody takes it for what is lost.
+func (w *work) compareLocked(next int64) {
+	if w.restored != nobody && next > w.restored {
+		w.origin = rand.Text()
+	}
+	w.restored = nobody
 }
 
 func (w *work) reportLocked() wire.Work {
@@ -58,7 +77,7 @@ var errTooLong = errors.New("the longest duration ran out")
 
 // beginLocked takes an order.
 func (a *Agent) beginLocked(ctx context.Context, order wire.Order) *work {
-	w := &work{id: order.ID, order: order, origin: rand.Text(), done: make(chan struct{}), state: wire.StateRunning, next: order.Next}
+	w := &work{id: order.ID, order: order, origin: rand.Text(), done: make(chan struct{}), state: wire.StateRunning, next: order.Next, restored: nobody}
 	others := len(a.works)
 	refuse := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
 	var do func(context.Context) error
@@ -168,5 +187,6 @@ func (a *Agent) ended(ctx context.Context, w *work, err error) {
 		a.cfg.Log.InfoContext(ctx, "order carried out", "order", w.id)
 	}
 	a.poke()
+	signal(a.ordered)
 	signal(a.packed)
 }

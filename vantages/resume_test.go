@@ -2,6 +2,7 @@ package vantages_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -62,6 +63,35 @@ func TestS5AgentGoesOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestS5AgentLostItsTail: the disk of an agent does not have what its gate has, as after a power failure. What it says
+// then is not taken for what is lost.
+func TestS5AgentLostItsTail(t *testing.T) {
+	t.Parallel()
+	g, site := newGate(t), newPage(t)
+	a := g.agent("staging-a", site, withState(t))
+	stream := probe.Stream{ID: "run-9", Target: site.URL, Name: "cached", Path: site.path(), Every: 20 * ms}
+	var got collected
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() { ended <- g.at("staging-a").Stream(ctx, stream, got.add) }()
+	until(t, "samples", func() bool { return len(got.list()) > 120 })
+	a.stop()
+	files, err := filepath.Glob(filepath.Join(a.cfg.State, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	kept, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(files[0], kept.Size()*6/10); err != nil {
+		t.Fatal(err)
+	}
+	g.start(a)
+	refused(t, <-ended, upgrade.CodeUnavailable, "staging-a", "restarted in the middle")
 }
 
 // lost fails the test if a stream ended well of which the gate is gone.
