@@ -219,6 +219,17 @@ func TestGateRun(t *testing.T) {
 	}
 }
 
+// TestGateRunWithAgents: a gate that only the service can ask says so at once, and is not asked again and again.
+func TestGateRunWithAgents(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setup{})
+	h.vantages, h.gates = true, strings.Replace(h.siteGate(), "    tries: 1\n", "    tries: 1\n    from: [staging-a]\n", 1)+agentWatch
+	h.writeFile(h.path("bin/terraform"))
+	for _, name := range []string{"site", "outage"} {
+		h.cli("gate", "run", name, "--config", h.file).is(t, exitError, name+` of staging: .*agent staging-a talks to the running service alone.*\n`, `.*upgradegate: the gate did not pass\n`)
+	}
+}
+
 // TestSim starts each simulator alone. It says how to reach it, answers, and ends on SIGTERM.
 func TestSim(t *testing.T) {
 	t.Parallel()

@@ -66,12 +66,12 @@ func (out *outside) vantage(name probe.Vantage) (gates.Prober, error) {
 	return out.agents.At(name)
 }
 
-// elsewhere is a vantage that only the running service reaches.
+// elsewhere is a vantage that only the running service reaches. To ask again does not help.
 type elsewhere struct{ name probe.Vantage }
 
 func (e elsewhere) err() error {
 	return &upgrade.Error{
-		Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("agent %s talks to the running service alone", e.name),
+		Code: upgrade.CodeConflict, Msg: fmt.Sprintf("agent %s talks to the running service alone", e.name),
 		Hint: "have the service ask the gate: `upgradegate run recheck RUN` in a run, `upgradegate invariant check GATE/ENVIRONMENT` if it is a standing one",
 	}
 }
