@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -349,9 +350,9 @@ func TestAnswersThatAreTooLong(t *testing.T) {
 			sim := newSim(t)
 			p := provider(t, sim)
 			once := code(t, p)
-			sent := 0
+			var sent atomic.Int64 // bytes; the provider may still be writing when the client is gone
 			sim.Instead = map[string]http.HandlerFunc{path: func(w http.ResponseWriter, _ *http.Request) {
-				for ; sent < 64<<20; sent += 64 << 10 {
+				for ; sent.Load() < 64<<20; sent.Add(64 << 10) {
 					if _, err := w.Write(make([]byte, 64<<10)); err != nil {
 						return
 					}
@@ -360,7 +361,7 @@ func TestAnswersThatAreTooLong(t *testing.T) {
 			if who, err := p.Finish(t.Context(), once, "the-nonce", verifier); err == nil {
 				t.Errorf("let in as %+v", who)
 			}
-			if sent >= 64<<20 {
+			if sent.Load() >= 64<<20 {
 				t.Error("all of it was read")
 			}
 		})
