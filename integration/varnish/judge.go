@@ -117,8 +117,8 @@ func (c *climber) judgeVarnish(got *answer, tr trace) error {
 		broken := fail(c.front(), probe.ClassLoadBalancer)
 		broken.detail = fmt.Sprintf("the load balancer answers %d itself: it has no healthy target", got.status)
 		return broken
-	case got.status == http.StatusBadRequest && !tr.varnish && server == "" && len(got.body) == 0 && !slices.Contains(c.t.status, got.status):
-		return fail(probe.LayerProxy, probe.ClassProxyMismatch)
+	case c.refused(got):
+		return c.mismatch(got)
 	case c.t.path.Plain:
 		c.good(probe.LayerHTTP, got.firstByte, strconv.Itoa(got.status))
 	case tr.synth && !slices.Contains(c.t.status, got.status):
@@ -133,6 +133,19 @@ func (c *climber) judgeVarnish(got *answer, tr trace) error {
 		c.skip(probe.LayerVarnish, "no sign of Varnish, and none is demanded")
 	}
 	return nil
+}
+
+// refused reports whether an answer is the bare 400 with which Varnish refuses bytes that are no HTTP.
+func (c *climber) refused(got *answer) bool {
+	return got.status == http.StatusBadRequest && len(got.body) == 0 && got.header.Get("Server") == "" &&
+		!c.traceOf(got.header).varnish && !slices.Contains(c.t.status, got.status)
+}
+
+// mismatch is what a bare 400 means.
+func (c *climber) mismatch(got *answer) *brokenError {
+	broken := c.broke(probe.LayerProxy, probe.ClassProxyMismatch)
+	broken.took, broken.answer = got.took, got
+	return broken
 }
 
 // judgeBackend says whether what stands behind Varnish works, for which the answer from a cache is no

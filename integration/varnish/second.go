@@ -23,6 +23,9 @@ func (c *climber) secondLook(ctx context.Context, broken *brokenError) error {
 			broken.layer, broken.class = probe.LayerProxy, probe.ClassProxyPort
 			broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits)
 		}
+		if refusal := c.refusal(ctx); refusal != nil {
+			broken = refusal
+		}
 	case probe.ClassHTTPFirstByte:
 		if c.t.path.Plain {
 			break
@@ -40,6 +43,33 @@ func (c *climber) secondLook(ctx context.Context, broken *brokenError) error {
 		return context.Cause(ctx)
 	}
 	return broken
+}
+
+// refusalTries is how often a refusal that may get lost is asked for again.
+const refusalTries = 3
+
+// refusal asks again through a terminator for the bare 400 with which Varnish refuses a PROXY preamble it does not
+// expect. Varnish closes with the request unread, so its kernel resets the connection, and a terminator that has not
+// read the 400 by then loses it. Nil: none came.
+func (c *climber) refusal(ctx context.Context) *brokenError {
+	if !c.t.tls {
+		return nil
+	}
+	for range refusalTries {
+		again := &climber{p: c.p, t: c.t, addr: c.addr, quiet: true}
+		if conn, err := again.connect(ctx); err == nil {
+			got, err := again.exchange(ctx, conn, c.request(false))
+			_ = conn.Close() // only its answer mattered
+			switch {
+			case err != nil: // lost again
+			case c.refused(got):
+				return c.mismatch(got)
+			default:
+				return nil
+			}
+		}
+	}
+	return nil
 }
 
 // answers reports whether a new connection, with TLS where the address says so, answers HTTP to raw

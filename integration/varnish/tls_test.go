@@ -85,3 +85,37 @@ func TestTLS(t *testing.T) {
 		})
 	}
 }
+
+// TestARefusalThatGotLost: behind a terminator Varnish's 400 may come or be lost with the connection, so an end without
+// an answer is asked about again.
+func TestARefusalThatGotLost(t *testing.T) {
+	const refusal = "HTTP/1.1 400 Bad Request\r\n\r\n"
+	cert, ca := selfSigned(t, "site.test", time.Now().Add(24*time.Hour))
+	for name, test := range map[string]struct {
+		answers []string // one a connection, the last one for all that follow; nothing closes it
+		layer   probe.Layer
+		class   probe.Class
+	}{
+		"came":         {[]string{refusal}, probe.LayerProxy, probe.ClassProxyMismatch},
+		"lost_once":    {[]string{"", refusal}, probe.LayerProxy, probe.ClassProxyMismatch},
+		"lost_thrice":  {[]string{"", "", "", refusal}, probe.LayerProxy, probe.ClassProxyMismatch},
+		"never":        {[]string{""}, probe.LayerVarnish, probe.ClassHTTPEOF},
+		"well_by_then": {[]string{"", reply("200 OK", "X-Varnish: 5", "Via: 1.1 varnish")}, probe.LayerVarnish, probe.ClassHTTPEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serve(t, func(n int, conn net.Conn) {
+				secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}})
+				if secure.Handshake() != nil {
+					return
+				}
+				_, _ = secure.Read(make([]byte, 2000))
+				_, _ = io.WriteString(secure, test.answers[min(n, len(test.answers)-1)])
+				_ = secure.Close()
+			})
+			layer, class := verdict(climbOne(t, addr, probe.Path{URL: "https://site.test/", CAFile: ca, ViaVarnish: true}))
+			if layer != test.layer || class != test.class {
+				t.Errorf("broken at %s with %q, want %s with %q", layer, class, test.layer, test.class)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"os"
@@ -188,7 +189,7 @@ func (l *Lab) certified(ctx context.Context, by *authority, host string, from, u
 		if err := by.issue(filepath.Join(l.dir, "site.pem"), host, from, until); err != nil {
 			return err
 		}
-		return l.restart(ctx, l.hitch, 443)
+		return l.restartHitch(ctx)
 	}
 	undo := func() error {
 		return with(context.WithoutCancel(ctx), l.ca, Host, l.now().Add(-time.Hour), l.now().Add(30*24*time.Hour))
@@ -196,28 +197,43 @@ func (l *Lab) certified(ctx context.Context, by *authority, host string, from, u
 	return undo, with(ctx, by, host, from, until)
 }
 
-// restart starts a program anew and waits until it takes connections on port.
-func (l *Lab) restart(ctx context.Context, p *process, port uint16) error {
-	if err := p.stop(); err != nil {
+// restartHitch starts hitch anew and waits until its worker shakes hands: its master takes connections before the
+// worker does, and the port may refuse in between.
+func (l *Lab) restartHitch(ctx context.Context) error {
+	if err := l.hitch.stop(); err != nil {
 		return err
 	}
-	if err := p.start(); err != nil {
+	if err := l.hitch.start(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, stopWithin, errSlow)
 	defer cancel()
 	for {
-		conn, err := l.Dialer(Peer)(ctx, "tcp", netip.AddrPortFrom(VarnishAddr(), port).String())
+		err := l.handshake(ctx)
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
-		if err := p.ended(); err != nil {
+		if err := l.hitch.ended(); err != nil {
 			return err
 		}
 		if err := wait(ctx, 2*time.Millisecond); err != nil {
 			return err
 		}
 	}
+}
+
+// handshake opens TLS to hitch once, whatever its certificate.
+func (l *Lab) handshake(ctx context.Context) error {
+	conn, err := l.Dialer(Peer)(ctx, "tcp", netip.AddrPortFrom(VarnishAddr(), 443).String())
+	if err != nil {
+		return err
+	}
+	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whether it speaks is the question, not who it is
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the handshake's error is the news
+		return fmt.Errorf("shake hands with hitch: %w", err)
+	}
+	return secure.Close()
 }
 
 // TerminatorToPlainPort lets hitch speak the PROXY protocol to Varnish's plain port.
@@ -244,7 +260,7 @@ func (l *Lab) terminating(ctx context.Context, old, text string) (func() error, 
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil { //nolint:gosec // in the lab's own folder
 			return fmt.Errorf("write the configuration of hitch: %w", err)
 		}
-		return l.restart(ctx, l.hitch, 443)
+		return l.restartHitch(ctx)
 	}
 	return func() error { return with(context.WithoutCancel(ctx), string(config)) }, with(ctx, strings.Replace(string(config), old, text, 1))
 }
