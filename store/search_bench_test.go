@@ -66,22 +66,22 @@ func BenchmarkSearch(b *testing.B) {
 }
 
 // makeRuns writes runs past the store, as an older version left them.
-func makeRuns(b *testing.B, path string, many int) {
-	b.Helper()
-	s, err := store.Open(b.Context(), store.Config{URL: "sqlite:" + path, Log: slog.New(slog.DiscardHandler)})
+func makeRuns(tb testing.TB, path string, many int) {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), store.Config{URL: "sqlite:" + path, Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = s.Close()
 	}
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	t, err := db.BeginTx(b.Context(), nil)
+	t, err := db.BeginTx(tb.Context(), nil)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	phases := []upgrade.Phase{upgrade.PhasePromoted, upgrade.PhasePromoted, upgrade.PhasePromoted, upgrade.PhaseBlocked, upgrade.PhaseFailed, upgrade.PhaseStopped, upgrade.PhaseSuperseded}
@@ -106,15 +106,15 @@ func makeRuns(b *testing.B, path string, many int) {
 			},
 			{`INSERT INTO answers (run_id, n, ref, commit_name, merge_request, at) VALUES (?, 1, ?, ?, ?, 0)`, []any{id, fmt.Sprint("change-", i), commit, i}},
 		} {
-			if _, err := t.ExecContext(b.Context(), one.query, one.args...); err != nil {
-				b.Fatal(err)
+			if _, err := t.ExecContext(tb.Context(), one.query, one.args...); err != nil {
+				tb.Fatal(err)
 			}
 		}
 	}
 	if err := t.Commit(); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 }

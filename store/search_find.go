@@ -10,8 +10,9 @@ import (
 
 // Bounds of one search, whatever is asked and however many runs there are.
 const (
-	maxSet    = 500  // runs up to which those of a word are read at once, rather than looked at in turn
-	maxLooked = 3000 // runs that are looked at in turn
+	maxSet    = 500    // runs up to which those of a word are read at once, rather than batch after batch
+	maxRead   = 20_000 // ids of runs that are read so
+	maxLooked = 3000   // runs that are looked at for what else is asked
 )
 
 // SearchRuns returns the runs that the search finds, newest first. older is where the search goes on, as its
@@ -71,7 +72,7 @@ func (q *finder) find() error {
 		case len(some) <= maxSet:
 			q.set = some
 		default:
-			return q.inTurn()
+			return q.meet()
 		}
 	}
 	// The newest first, a batch after the other: most searches are answered by the first.
@@ -196,56 +197,6 @@ func (q *finder) look(ids []int64, lists [][]string) error {
 	some, err := list(q.ctx, q.t, scanOne[int64], `SELECT r.id FROM runs r`+w.String()+` ORDER BY r.id DESC`, w.args...)
 	q.found = append(q.found, some...)
 	return err
-}
-
-// inTurn looks at the newest runs that have a word of one list, batch after batch.
-func (q *finder) inTurn() error {
-	slices.SortStableFunc(q.frequent, func(a, b []string) int { return cmp.Compare(len(a), len(b)) })
-	words, others := q.frequent[0], q.frequent[1:]
-	for looked := 0; len(q.found) <= q.most; {
-		batch, more, err := q.newest(words)
-		if err != nil {
-			return err
-		}
-		for rest := batch; len(rest) > 0; {
-			n := min(len(rest), batchLooked)
-			if err := q.look(rest[:n], others); err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
-		looked += len(batch)
-		if !more {
-			break
-		}
-		q.to = batch[len(batch)-1] - 1
-		if looked >= maxLooked && len(q.found) <= q.most {
-			q.older = q.to + 1
-			return nil
-		}
-	}
-	q.keep(q.found)
-	return nil
-}
-
-// newest returns the next newest runs that have one of the words, and whether there are more of them.
-func (q *finder) newest(words []string) (ids []int64, more bool, err error) {
-	down := q.from
-	for _, word := range words {
-		var w where
-		w.add(true, `word = ?`, word)
-		q.between(&w, `run_id`)
-		some, err := list(q.ctx, q.t, scanOne[int64], `SELECT run_id FROM run_words`+w.String()+` ORDER BY run_id DESC LIMIT `+w.param(batchLooked), w.args...)
-		if err != nil {
-			return nil, false, err
-		}
-		if len(some) == batchLooked { // what is older than its last one is not known of this word
-			down, more = max(down, some[len(some)-1]), true
-		}
-		ids = append(ids, some...)
-	}
-	ids = newestFirst(ids)
-	return slices.DeleteFunc(ids, func(id int64) bool { return id < down }), more, nil
 }
 
 // complete returns the words that begin with one, itself first. Each is found by one look into the index.

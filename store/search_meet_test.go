@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/upgradegate/upgradegate/upgrade"
+)
+
+// known is what the index says about a run.
+type known struct {
+	id    upgrade.RunID
+	stack upgrade.StackName
+	phase upgrade.Phase
+	month upgrade.Month
+	words []string
+}
+
+func readKnown(t *testing.T, path string) []known {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), `SELECT r.id, stack, phase, month, group_concat(word, ' ') FROM runs r JOIN run_words k ON k.run_id = r.id GROUP BY r.id ORDER BY r.id DESC`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []known
+	for rows.Next() {
+		var k known
+		var words string
+		if err := rows.Scan(&k.id, &k.stack, &k.phase, &k.month, &words); err != nil {
+			t.Fatal(err)
+		}
+		k.words = strings.Fields(words)
+		all = append(all, k)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (k known) fits(f upgrade.RunSearch) bool {
+	for word := range strings.FieldsSeq(f.Text) {
+		if !slices.ContainsFunc(k.words, func(w string) bool { return strings.HasPrefix(w, word) }) {
+			return false
+		}
+	}
+	return (f.Stack == "" || f.Stack == k.stack) && (f.Month == 0 || f.Month == k.month) &&
+		(len(f.Phases) == 0 || slices.Contains(f.Phases, k.phase))
+}
+
+// TestSearchAmongMany: whatever is searched, page after page, is what looking at each run finds. Most of the
+// words are of many runs.
+func TestSearchAmongMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.db")
+	makeRuns(t, path, 2500)
+	s := mustOpen(t, "sqlite:"+path)
+	all := readKnown(t, path)
+	random := rand.New(rand.NewPCG(7, 11))
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	pages := 0
+	for i := range 80 {
+		f := upgrade.RunSearch{Limit: 20 + random.IntN(300)}
+		for range random.IntN(4) {
+			f.Text += pick("platform", "person", "author1", "author", "stack-1", "stack", "number", "of", "edge", "0.12.3", "change-123") + " "
+		}
+		if random.IntN(3) == 0 {
+			f.Stack = upgrade.StackName(fmt.Sprint("stack-", random.IntN(20)))
+		}
+		if random.IntN(3) == 0 {
+			f.Month = all[random.IntN(len(all))].month
+		}
+		if random.IntN(3) == 0 {
+			f.Phases = []upgrade.Phase{upgrade.PhaseBlocked, upgrade.PhasePromoted}[:1+random.IntN(2)]
+		}
+		var want, got []upgrade.RunID
+		for _, k := range all {
+			if k.fits(f) {
+				want = append(want, k.id)
+			}
+		}
+		asked := f
+		for {
+			runs, older, err := s.SearchRuns(t.Context(), f)
+			if err != nil || len(runs) > f.Limit {
+				t.Fatalf("%+v: %d runs: %v", f, len(runs), err)
+			}
+			for _, run := range runs {
+				got = append(got, run.ID)
+			}
+			pages++
+			if older == 0 {
+				break
+			}
+			if f.Before != 0 && older >= f.Before {
+				t.Fatalf("%+v goes on at %d", f, older)
+			}
+			f.Before = older
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("search %d, %+v: found %d, want %d", i, asked, len(got), len(want))
+		}
+	}
+	t.Logf("%d pages", pages)
+}
