@@ -11,12 +11,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/upgradegate/upgradegate/agent/wire"
 	"github.com/upgradegate/upgradegate/integration/varnish"
+	"github.com/upgradegate/upgradegate/internal/filelock"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
@@ -115,12 +118,17 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
-// Run enrols if need be, and works until ctx ends. It returns an error only when the enrolment is refused:
-// a gate that does not answer is waited for.
-func (a *Agent) Run(ctx context.Context) error {
+// Run enrols if need be, and works until ctx ends. A gate that does not answer is waited for. Errors: the enrolment is
+// refused, or CodeConflict: another process works in one of the folders.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	release, err := a.lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := a.enrol(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to end while waiting for the gate
+			return nil // told to end while waiting for the gate
 		}
 		return err
 	}
@@ -143,6 +151,30 @@ func (a *Agent) Run(ctx context.Context) error {
 	close(done)
 	<-kept
 	return nil
+}
+
+// lock keeps other agents out of the folders: two with one key would be told each other's orders, and each would
+// remove what the other one keeps.
+func (a *Agent) lock() (release func() error, err error) {
+	var locks []*filelock.Lock
+	release = func() error {
+		var errs []error
+		for _, l := range locks {
+			errs = append(errs, l.Release())
+		}
+		return errors.Join(errs...)
+	}
+	for _, dir := range slices.Compact([]string{filepath.Clean(a.cfg.Data), filepath.Clean(cmp.Or(a.cfg.State, a.cfg.Data))}) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, errors.Join(fmt.Errorf("make the agent's folder: %w", err), release())
+		}
+		l, err := filelock.Take(filepath.Join(dir, "agent.lock"), "the folder "+dir)
+		if err != nil {
+			return nil, errors.Join(err, release())
+		}
+		locks = append(locks, l)
+	}
+	return release, nil
 }
 
 // enrol gives the gate this agent's key, once.

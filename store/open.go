@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/upgradegate/upgradegate/internal/filelock"
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
@@ -37,7 +38,7 @@ type Store struct {
 	turn    chan struct{} // held by who writes: SQLite has one writer, and a queue in Go is fair where its busy handler is not
 	read    *pool         // cannot write
 	log     *slog.Logger
-	lock    *fileLock
+	lock    *filelock.Lock
 	inbox   *inbox
 	woken   chan struct{}
 	changed ticker
@@ -59,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := checkFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, err)
 	}
-	lock, err := lockFile(path)
+	lock, err := filelock.Take(path+".lock", "the database "+path) // whoever holds it may take every lease for one of a dead process
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -171,7 +172,7 @@ func (s *Store) shut() error {
 			errs = append(errs, pool.Close())
 		}
 	}
-	if err := errors.Join(append(errs, s.lock.release())...); err != nil {
+	if err := errors.Join(append(errs, s.lock.Release())...); err != nil {
 		return fmt.Errorf("close the database: %w", err)
 	}
 	return nil

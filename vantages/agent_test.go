@@ -314,6 +314,31 @@ func TestAgentConfig(t *testing.T) {
 	}
 }
 
+// TestOneAgentAFolder: a second process with the same key or the same kept watches ends at once, and disturbs nothing.
+func TestOneAgentAFolder(t *testing.T) {
+	t.Parallel()
+	g, site := newGate(t), newPage(t)
+	a := g.agent("staging-a", site, withState(t))
+	for name, change := range map[string]func(*agent.Config){
+		"data":  func(c *agent.Config) { c.State = t.TempDir() },
+		"state": func(c *agent.Config) { c.Data = t.TempDir() },
+	} {
+		cfg := a.cfg
+		cfg.Token = "uga_x"
+		change(&cfg)
+		second, err := agent.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = second.Run(t.Context())
+		t.Log(name)
+		refused(t, err, upgrade.CodeConflict, "in use by another upgradegate", "stop that one first")
+	}
+	if _, err := g.at("staging-a").Climb(t.Context(), site.path()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAgentKey: the key is nobody else's, and stays.
 func TestAgentKey(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,7 @@ func TestS5AgentLostItsTail(t *testing.T) {
 	go func() { ended <- g.at("staging-a").Stream(ctx, stream, got.add) }()
 	until(t, "samples", func() bool { return len(got.list()) > 120 })
 	a.stop()
-	files, err := filepath.Glob(filepath.Join(a.cfg.State, "*"))
+	files, err := filepath.Glob(filepath.Join(a.cfg.State, "*.journal"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}
@@ -151,7 +151,7 @@ func TestAgentForgetsWhatIsOver(t *testing.T) {
 	go func() { ended <- g.at("staging-a").Stream(ctx, stream, got.add) }()
 	until(t, "samples", func() bool { return len(got.list()) > 30 })
 	files := func() []string {
-		list, err := filepath.Glob(filepath.Join(a.cfg.State, "*"))
+		list, err := filepath.Glob(filepath.Join(a.cfg.State, "*.journal"))
 		if err != nil {
 			t.Fatal(err)
 		}

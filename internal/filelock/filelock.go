@@ -1,4 +1,6 @@
-package store
+// Package filelock keeps two processes from working in one place. The kernel lets a lock go when its process ends,
+// however that ends (flock(2)); the file itself stays.
+package filelock
 
 import (
 	"errors"
@@ -12,24 +14,22 @@ import (
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// fileLock is held on <database>.lock for as long as the store is open. Whoever holds it may take
-// every lease in the file for one of a dead process. The kernel lets it go when the process ends,
-// however it ends; the file itself stays.
-type fileLock struct{ file *os.File }
+// Lock is held until it is released.
+type Lock struct{ file *os.File }
 
-// lockFile takes the lock or says who has it. Error: CodeConflict while another process holds it.
-func lockFile(database string) (*fileLock, error) {
-	path := database + ".lock"
+// Take takes the lock of a file, which is made if need be, or says who has it. what is what the lock keeps, such as
+// "the database /var/lib/gate.db". Error: CodeConflict while another process holds it.
+func Take(path, what string) (*Lock, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's own
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of the database: %w", err)
+		return nil, fmt.Errorf("open the lock of %s: %w", what, err)
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = &upgrade.Error{
 			Code: upgrade.CodeConflict,
-			Msg:  fmt.Sprintf("the database %s is in use by another upgradegate%s", database, holder(file)),
-			Hint: "stop that one first, or give this one a database of its own",
+			Msg:  what + " is in use by another upgradegate" + holder(file),
+			Hint: "stop that one first, or give this one a place of its own",
 		}
 	}
 	if err == nil {
@@ -38,8 +38,11 @@ func lockFile(database string) (*fileLock, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 	}
-	return &fileLock{file: file}, nil
+	return &Lock{file: file}, nil
 }
+
+// Release lets the lock go.
+func (l *Lock) Release() error { return l.file.Close() }
 
 // sign writes who holds the lock, for the message that the next one gets.
 func sign(file *os.File) error {
@@ -59,6 +62,3 @@ func holder(file *os.File) string {
 	}
 	return fmt.Sprintf(" (process %d)", pid)
 }
-
-// release lets the lock go.
-func (l *fileLock) release() error { return l.file.Close() }
