@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/upgradegate/upgradegate/agent/wire"
 	"github.com/upgradegate/upgradegate/integration/varnish"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/probe"
@@ -82,6 +86,91 @@ func TestRate(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.code)
 			}
 		})
+	}
+}
+
+// TestLooks: many at once pass, then one after another at the pace of people, and never too many at the same time.
+func TestLooks(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	a := &Agent{cfg: Config{Now: func() time.Time { return now }}, works: map[string]*work{}}
+	take := func() (n int) {
+		for a.climbFitsLocked() == nil {
+			if n++; n > 1000 {
+				t.Fatal("no end of looks")
+			}
+		}
+		return n
+	}
+	for _, test := range []struct {
+		after time.Duration
+		want  int
+	}{{0, climbsBurst}, {0, 0}, {climbsEvery, 1}, {climbsEvery / 2, 0}, {climbsEvery / 2, 1}, {10 * climbsEvery, 10}, {time.Hour, climbsBurst}} {
+		now = now.Add(test.after)
+		if got := take(); got != test.want {
+			t.Errorf("%s later %d looks passed, want %d", test.after, got, test.want)
+		}
+	}
+	now = now.Add(time.Hour)
+	for i := range climbsAtOnce {
+		a.works[strconv.Itoa(i)] = &work{state: wire.StateRunning}
+	}
+	if err := a.climbFitsLocked(); upgrade.CodeOf(err) != upgrade.CodeLimited || upgrade.HintOf(err) == "" {
+		t.Errorf("one more beside %d: %v", climbsAtOnce, err)
+	}
+	a.works["0"].state = wire.StateEnded
+	a.works["1"].stream = true
+	if got := take(); got != climbsBurst { // they end at once here
+		t.Errorf("%d looks passed when two had ended", got)
+	}
+}
+
+// TestAuthority: the certificates of an order are a file of the agent's user for as long as somebody uses them, and
+// no disk is filled with them.
+func TestAuthority(t *testing.T) {
+	a := &Agent{cfg: Config{Data: t.TempDir()}, works: map[string]*work{}}
+	kept := func() int {
+		files, err := filepath.Glob(filepath.Join(a.cfg.Data, "ca-*.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s has mode %v: %v", file, info.Mode(), err)
+			}
+		}
+		return len(files)
+	}
+	begin := func(id string, pem []byte) (*work, error) {
+		w := &work{id: id, order: wire.Order{CA: pem}}
+		a.works[id] = w
+		path, err := a.path(w, probe.Path{CAFile: "/etc/passwd"})
+		if err == nil && len(pem) > 0 && filepath.Dir(path.CAFile) != a.cfg.Data || len(pem) == 0 && path.CAFile != "" {
+			t.Errorf("%s reads %s", id, path.CAFile)
+		}
+		return w, err
+	}
+	first, err1 := begin("first", []byte("one"))
+	same, err2 := begin("same", []byte("one"))
+	_, err3 := begin("other", []byte("two"))
+	_, err4 := begin("none", nil)
+	if err := errors.Join(err1, err2, err3, err4); err != nil || kept() != 2 {
+		t.Fatalf("%d files: %v", kept(), err)
+	}
+	a.dropLocked(first)
+	if kept() != 2 {
+		t.Error("removed though another order uses it")
+	}
+	if a.dropLocked(same); kept() != 1 {
+		t.Error("kept though nobody uses it")
+	}
+	if a.removeAuthorities(); kept() != 0 {
+		t.Error("what an earlier start left behind is kept")
+	}
+	if _, err := begin("most", make([]byte, mostAuthority)); err != nil {
+		t.Error(err)
+	}
+	if _, err := begin("more", make([]byte, mostAuthority+1)); upgrade.CodeOf(err) != upgrade.CodeInvalid || upgrade.HintOf(err) == "" || kept() != 1 {
+		t.Errorf("took more than it may: %v", err)
 	}
 }
 

@@ -48,7 +48,10 @@ func (a *Agent) path(w *work, path probe.Path) (probe.Path, error) {
 		return path, nil
 	}
 	if len(w.order.CA) > mostAuthority {
-		return path, &upgrade.Error{Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("the authority's certificates are %d KiB, and agents take %d KiB at most", len(w.order.CA)>>10, mostAuthority>>10)}
+		return path, &upgrade.Error{
+			Code: upgrade.CodeInvalid, Msg: fmt.Sprintf("the authority's certificates are %d KiB, and agents take %d KiB at most", len(w.order.CA)>>10, mostAuthority>>10),
+			Hint: "name a file in ca_file with only those certificates that the site needs",
+		}
 	}
 	sum := sha256.Sum256(w.order.CA)
 	path.CAFile = filepath.Join(a.cfg.Data, authorityMark+hex.EncodeToString(sum[:16])+".pem")
