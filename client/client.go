@@ -226,6 +226,7 @@ func refusal(resp *http.Response, data []byte) error {
 		Title  string       `json:"title"`
 		Code   upgrade.Code `json:"code"`
 		Hint   string       `json:"hint"`
+		ID     string       `json:"request_id"`
 	}
 	if err := json.Unmarshal(data, &problem); err != nil || problem.Code == "" {
 		if s := resp.StatusCode; s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
@@ -238,6 +239,9 @@ func refusal(resp *http.Response, data []byte) error {
 	text := problem.Detail
 	if text == "" {
 		text = problem.Title
+	}
+	if problem.Code == upgrade.CodeInternal && problem.ID != "" { // what the log of the service is searched for
+		text += ", request " + problem.ID
 	}
 	return &upgrade.Error{Code: problem.Code, Msg: text, Hint: problem.Hint, RetryAfter: retryAfter(resp)}
 }

@@ -31,7 +31,7 @@ func (s *Server) apiLog(c *gin.Context) error {
 		return err
 	}
 	stage := c.Param("stage")
-	r, err := s.openLog(c.Request.Context(), run.ID, stage)
+	r, err := s.openLog(c.Request.Context(), run, stage)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *Server) apiLog(c *gin.Context) error {
 			break
 		}
 		var again io.ReadCloser
-		if again, err = s.openLog(c.Request.Context(), run.ID, stage); err == nil {
+		if again, err = s.openLog(c.Request.Context(), run, stage); err == nil {
 			sent, err = copyOut(c, again, sent)
 		}
 	}
@@ -66,15 +66,19 @@ func (s *Server) apiLog(c *gin.Context) error {
 	return nil
 }
 
-func (s *Server) openLog(ctx context.Context, id upgrade.RunID, stage string) (io.ReadCloser, error) {
+// openLog opens the log of a stage. CodeNotFound, which says why, if there is none.
+func (s *Server) openLog(ctx context.Context, run upgrade.Run, stage string) (io.ReadCloser, error) {
 	if !slices.Contains(stages(), stage) {
 		return nil, &upgrade.Error{
 			Code: upgrade.CodeNotFound, Msg: fmt.Sprintf("there is no stage %q", stage), Hint: "stages with a log are prepare, plan and apply",
 		}
 	}
-	r, err := s.logs.Log(ctx, id, stage)
+	r, err := s.logs.Log(ctx, run.ID, stage)
+	if upgrade.CodeOf(err) == upgrade.CodeNotFound {
+		return nil, noLog(run, stage, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the log of %s of run %d: %w", stage, id, err)
+		return nil, fmt.Errorf("open the log of %s of run %d: %w", stage, run.ID, err)
 	}
 	return r, nil
 }

@@ -178,14 +178,14 @@ func TestLogLines(t *testing.T) {
 	}
 	w.logs["481/plan"] = long.String() + strings.Repeat("x", 10*lineBytes) + "\n\xff\xfe not text"
 	s := newSite(t, w)
-	lines, left, err := s.lines(t.Context(), 481, "plan", tailLines, s.words())
+	lines, left, err := s.lines(t.Context(), upgrade.Run{ID: 481}, "plan", tailLines, s.words())
 	if err != nil || len(lines) != tailLines || left != 5002-tailLines {
 		t.Fatalf("%d lines, %d left: %v", len(lines), left, err)
 	}
 	if lines[0].Text != "line 4994" || len(lines[6].Text) != lineBytes || !strings.HasSuffix(lines[7].Text, "not text") {
 		t.Errorf("got %.100q … %.40q %q", lines[0].Text, lines[6].Text, lines[7].Text)
 	}
-	lines, _, err = s.lines(t.Context(), 481, "apply", pageLines, s.words())
+	lines, _, err = s.lines(t.Context(), upgrade.Run{ID: 481}, "apply", pageLines, s.words())
 	if err != nil || len(lines) != 4 || lines[0].When != "08:45:14" || lines[0].Text != "Terraform 1.11.4" || !lines[2].Bad || lines[3].When != "" {
 		t.Errorf("got %+v: %v", lines, err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // hinted gives a problem of the API a hint if nobody who knew better gave it one: whoever reads it is told what to
-// do in each case.
+// do in each case. The command line shows these hints too, so they speak of things and not of addresses.
 func hinted(p problem) problem {
 	if p.Hint == "" {
 		p.Hint = usualHint(p.Status, p.Code)
@@ -24,21 +24,21 @@ func usualHint(status int, code upgrade.Code) string {
 	}
 	switch code {
 	case upgrade.CodeInvalid:
-		return "change the request: /api/v1/openapi.json says what may be sent here"
+		return "change what was sent: the description at /api/v1/openapi.json says what is taken here"
 	case upgrade.CodeUnauthorized:
-		return "sign in, or send a token as Authorization: Bearer …"
+		return "sign in, or send a token that counts: as Authorization: Bearer …, on the command line as UPGRADEGATE_TOKEN"
 	case upgrade.CodeForbidden:
 		return "ask somebody who may, or an admin for the role; GET /api/v1/me says what you may do"
 	case upgrade.CodeNotFound:
-		return "look at the address: the list that it belongs to has what there is"
+		return "check the name or number: the list that it is from shows what there is"
 	case upgrade.CodeConflict:
-		return "read it again: its state says what can be done now"
+		return "look at it again: its state says what can be done now"
 	case upgrade.CodeStale:
-		return "read it again, and decide by what it is now"
+		return "look at it again, and decide by what it is now"
 	case upgrade.CodeBusy:
 		return "wait until what is under way has ended, then send it again"
 	case upgrade.CodeLimited:
-		return "wait as long as Retry-After says, then send it again"
+		return "wait a moment, as long as Retry-After says, then send it again"
 	case upgrade.CodeUnavailable:
 		return "try again in a minute; /readyz and the log of the service say what does not answer"
 	case upgrade.CodeInternal:

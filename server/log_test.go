@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/upgradegate/upgradegate/upgrade"
 )
 
 // TestLogPage: a long log is paged from its end, each line is on one page, and no page is beyond the budget.
@@ -39,5 +41,42 @@ func TestLogPage(t *testing.T) {
 	}
 	if page := s.get("/runs/481/log/plan?to=x"); page.Code != 400 {
 		t.Errorf("answered %d", page.Code)
+	}
+}
+
+// TestNoLog: where a stage has no log, the page of the run, the page of the log and the API say why, and what to do.
+func TestNoLog(t *testing.T) {
+	run := func(phase, from upgrade.Phase, applies int) upgrade.Run {
+		r := blockedRun()
+		r.Phase, r.From, r.Applies = phase, from, applies
+		return r
+	}
+	for name, test := range map[string]struct {
+		run         upgrade.Run
+		stage, want string
+	}{
+		"not_begun":   {run(upgrade.PhasePlanning, upgrade.PhasePreparing, 0), "apply", "The apply has not begun: the run is being planned. The log is here as soon as it begins."},
+		"needs_a_yes": {run(upgrade.PhaseAwaitingApproval, upgrade.PhaseJudging, 0), "apply", "The apply has not begun: a person has to agree to the plan first. Read the plan and decide."},
+		"refused":     {run(upgrade.PhaseBlocked, upgrade.PhaseJudging, 0), "apply", "The run ended before the apply, so there is no log of it: staging was not touched by this run. The log of plan says how far it came."},
+		"no_checkout": {run(upgrade.PhaseFailed, upgrade.PhasePreparing, 0), "plan", "The run ended before the planning, so there is no log of it. The log of prepare says how far it came."},
+		"replaced":    {run(upgrade.PhaseSuperseded, upgrade.PhaseQueued, 0), "prepare", "The run ended before the checkout, so there is no log of it. The journal of the run says why it ended."},
+		"just_begun":  {run(upgrade.PhaseApplying, upgrade.PhaseJudging, 1), "apply", "The apply has begun and has written nothing yet. Look again in a moment."},
+		"removed":     {run(upgrade.PhaseBlocked, upgrade.PhaseChecking, 1), "apply", "The log of the apply is not on this server. It lies in the work folder of the server that worked on the run, and only a person removes it there; the plan, the journal and what the gates found are kept in the database."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := fullWorld()
+			w.runs, w.logs = []upgrade.Run{test.run}, nil
+			s := newSite(t, w)
+			page := s.get("/runs/481/log/" + test.stage)
+			if page.Code != 200 || !strings.Contains(page.Body.String(), test.want) {
+				t.Errorf("the page of the log is answered %d and does not say %q", page.Code, test.want)
+			}
+			if api := s.get("/api/v1/runs/481/log/" + test.stage); api.Code != 404 || !strings.Contains(strings.ToLower(api.Body.String()), strings.ToLower(test.want[:20])) {
+				t.Errorf("the API answers %d %s", api.Code, api.Body)
+			}
+			if body := s.get("/runs/481").Body.String(); strings.Contains(body, "does not exist") {
+				t.Error("the page of the run says that something does not exist")
+			}
+		})
 	}
 }

@@ -38,21 +38,21 @@ func (s *Server) logPage(c *gin.Context) error {
 	for _, one := range stages() {
 		page.Stages = append(page.Stages, navItem{Title: upperFirst(one), Path: page.Path + "/log/" + one, Current: one == stage})
 	}
-	if err := s.fillLog(c, &page, run.ID, stage, to); err != nil {
+	if err := s.fillLog(c, &page, run, stage, to); err != nil {
 		if !slices.Contains(stages(), stage) || upgrade.CodeOf(err) != upgrade.CodeNotFound {
 			return err
 		}
-		page.Log.Empty = "There is no log of this stage: it was not reached, or the log was removed after the time for which logs are kept."
+		page.Log.Empty = told(err)
 	}
 	if len(page.Log.Lines) == 0 && page.Log.Empty == "" {
-		page.Log.Empty = "Nothing was written yet."
+		page.Log.Empty = nothingWritten(run)
 	}
 	return s.show(c, http.StatusOK, "log", s.layout(c, fmt.Sprintf("Log of run %d: %s", run.ID, stage), page))
 }
 
 // fillLog reads the lines up to one, or the last ones.
-func (s *Server) fillLog(c *gin.Context, page *logPage, id upgrade.RunID, stage string, to int) error {
-	r, err := s.openLog(c.Request.Context(), id, stage)
+func (s *Server) fillLog(c *gin.Context, page *logPage, run upgrade.Run, stage string, to int) error {
+	r, err := s.openLog(c.Request.Context(), run, stage)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s *Server) fillLog(c *gin.Context, page *logPage, id upgrade.RunID, stage 
 	}
 	raw, total, err := lastLines(r, pageLines, to)
 	if err != nil {
-		return fmt.Errorf("read the log %s of run %d: %w", stage, id, err)
+		return fmt.Errorf("read the log %s of run %d: %w", stage, run.ID, err)
 	}
 	w := s.words()
 	for _, one := range raw {

@@ -51,14 +51,14 @@ func (s *Server) logTail(ctx context.Context, d runData) logView {
 	}
 	if len(v.Lines) == 0 {
 		v.Stage = terraformStage(d.run, at)
-		lines, _, err := s.lines(ctx, d.run.ID, v.Stage, tailLines, d.words)
+		lines, _, err := s.lines(ctx, d.run, v.Stage, tailLines, d.words)
 		if err != nil {
-			v.Empty = upperFirst(upgrade.Public(err)) + "."
+			v.Empty = told(err)
 		}
 		v.Lines = lines
 	}
 	if len(v.Lines) == 0 && v.Empty == "" {
-		v.Empty = "Nothing was written yet."
+		v.Empty = nothingWritten(d.run)
 	}
 	return v
 }
@@ -98,8 +98,8 @@ func gateLines(d runData) []lineView {
 }
 
 // lines returns the last lines of a stage's log, at most limit, and how many it left out.
-func (s *Server) lines(ctx context.Context, id upgrade.RunID, stage string, limit int, w words) (out []lineView, left int, err error) {
-	r, err := s.openLog(ctx, id, stage)
+func (s *Server) lines(ctx context.Context, run upgrade.Run, stage string, limit int, w words) (out []lineView, left int, err error) {
+	r, err := s.openLog(ctx, run, stage)
 	if err != nil {
 		return nil, 0, err
 	}
