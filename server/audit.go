@@ -90,7 +90,7 @@ func actOf(method, route string) upgrade.Act {
 		return upgrade.ActInvite
 	case "/vantages/:name/revoke":
 		return upgrade.ActRevokeAgent
-	case "/tokens":
+	case "/tokens", "/access":
 		return "token.make"
 	case "/tokens/:id/revoke", "/access/tokens/:id/revoke":
 		return "token.revoke"

@@ -155,16 +155,22 @@ func (s *Server) makeToken(c *gin.Context, in wireMakeToken) (wireMadeToken, err
 	return wireMadeToken{Token: secret, Listed: s.wireToken(t)}, nil
 }
 
+// noTokens is why somebody whose way in is lent may not make a token.
+const noTokens = "neither an API token nor the break-glass account may make tokens: they would outlive it"
+
+// lent reports whether the caller's way in is not that of a person themselves.
+func (w caller) lent() bool {
+	return strings.HasPrefix(w.via, "api token") || strings.HasPrefix(w.identity.Subject, "local/")
+}
+
 // newToken checks what is asked for: never more than the caller has.
 func (s *Server) newToken(c *gin.Context, in wireMakeToken) (upgrade.APIToken, error) {
 	who, within := callerOf(c), defaultToken
 	if err := upgrade.May(who.person, upgrade.ActOwnAccess, upgrade.Object{}); err != nil {
 		return upgrade.APIToken{}, err
 	}
-	if strings.HasPrefix(who.via, "api token") || strings.HasPrefix(who.identity.Subject, "local/") {
-		return upgrade.APIToken{}, &upgrade.Error{
-			Code: upgrade.CodeForbidden, Msg: "neither an API token nor the break-glass account may make tokens: they would outlive it", Hint: "sign in as yourself",
-		}
+	if who.lent() {
+		return upgrade.APIToken{}, &upgrade.Error{Code: upgrade.CodeForbidden, Msg: noTokens, Hint: "sign in as yourself"}
 	}
 	if in.Within != "" {
 		var err error

@@ -136,6 +136,7 @@ func (s *Server) confirm(a act) func(c *gin.Context) error {
 		case run.ID == 0: // there is no run to show
 			return err
 		case code == upgrade.CodeStale, code == upgrade.CodeConflict, code == upgrade.CodeInvalid, code == upgrade.CodeForbidden:
+			refusedBy(c.Request.Context(), err)
 			p := problemOf(err, requestID(c))
 			return s.showQuestion(c, p.Status, a, run, func(v *confirmView) {
 				v.Problem, v.ProblemHint, v.Reason = stop(p.Detail), stop(p.Hint), c.PostForm("reason")

@@ -189,6 +189,9 @@ func (s *Server) once(c *gin.Context, body []byte, act func() (code int, body an
 func (s *Server) onceForm(c *gin.Context, act func() (answer any, err error)) (replayed bool, kept []byte, err error) {
 	p := keyOf(c, "form/"+c.Request.URL.Path+"/"+c.PostForm("key"), nil)
 	k, err := s.memory.begin(c.Request.Context(), p)
+	if k.replayed {
+		c.Header("Idempotent-Replayed", "true")
+	}
 	if err != nil || k.replayed {
 		return k.replayed, k.Body, err
 	}

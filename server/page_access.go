@@ -16,6 +16,8 @@ type accessView struct {
 	Name, Flash string
 	Sessions    []sessionRow
 	Tokens      []tokenRow
+	Make        tokenForm
+	Made        *madeToken // nil: none was made just now
 }
 
 type sessionRow struct {
@@ -29,6 +31,19 @@ type tokenRow struct {
 }
 
 func (s *Server) accessPage(c *gin.Context) error {
+	return s.showAccess(c, http.StatusOK, func(v *accessView) {
+		switch c.Query("done") {
+		case "":
+		case "token":
+			v.Flash = "That token is not good any more."
+		default:
+			v.Flash = "That session is over."
+		}
+	})
+}
+
+// showAccess shows the page with what there is now; as changes it for what was done or typed.
+func (s *Server) showAccess(c *gin.Context, code int, as func(*accessView)) error {
 	ctx, who := c.Request.Context(), callerOf(c)
 	if err := upgrade.May(who.person, upgrade.ActOwnAccess, upgrade.Object{}); err != nil {
 		return err
@@ -41,14 +56,7 @@ func (s *Server) accessPage(c *gin.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tokens: %w", err)
 	}
-	v := accessView{Name: who.person.Name}
-	switch c.Query("done") {
-	case "":
-	case "token":
-		v.Flash = "That token is not good any more."
-	default:
-		v.Flash = "That session is over."
-	}
+	v := accessView{Name: who.person.Name, Make: tokenFormOf(who)}
 	at := func(t time.Time) string {
 		if t.IsZero() {
 			return "never"
@@ -71,7 +79,8 @@ func (s *Server) accessPage(c *gin.Context) error {
 		}
 		v.Tokens = append(v.Tokens, tokenRow{ID: t.ID, Name: t.Name, May: may, Used: at(t.UsedAt), Ends: at(t.EndsAt), State: w.State, Good: w.State == "active"})
 	}
-	return s.show(c, http.StatusOK, "access", s.layout(c, "Sessions and tokens", v))
+	as(&v)
+	return s.show(c, code, "access", s.layout(c, "Sessions and tokens", v))
 }
 
 func (s *Server) endSessionForm(c *gin.Context) error {

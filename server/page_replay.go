@@ -22,6 +22,8 @@ type replayView struct {
 	Long                     string     // in words
 	Idle                     string     // what is not played; empty: everything is
 	Live                     bool       // the run goes on
+	Asked                    when       // up to when the journal is here
+	Onward                   string     // address of the same page with what came since, at the last event of this one
 	All                      int
 	Rows                     []journalRow
 	From, To                 int
@@ -91,7 +93,10 @@ func (s *Server) replayPage(c *gin.Context) error {
 	path := runPath(d.run.ID)
 	v := replayView{
 		Path: path + "/replay", Run: path, Stack: string(d.run.Stack), Number: d.run.ID.String(), Length: p.length().Milliseconds(), Long: span(p.length().Round(time.Second)),
-		Live: d.run.Phase.Live(), All: len(d.events),
+		Live: d.run.Phase.Live(), All: len(d.events), Asked: d.words.second(d.words.now), Onward: path + "/replay",
+	}
+	if len(d.events) > 0 {
+		v.Onward += fmt.Sprintf("?at=%d", d.events[len(d.events)-1].Seq)
 	}
 	if p.stretches > 0 {
 		what := "1 stretch in which nothing happened is"

@@ -45,6 +45,7 @@ func (s *Server) pageRoutes(r *gin.Engine) {
 	g.POST("/theme", s.setTheme)
 	g.POST("/logout", s.logout)
 	g.GET("/access", s.page(s.accessPage))
+	g.POST("/access", s.page(s.makeTokenForm))
 	g.POST("/access/sessions/:id/revoke", s.page(s.endSessionForm))
 	g.POST("/access/tokens/:id/revoke", s.page(s.endTokenForm))
 }

@@ -104,6 +104,7 @@ func TestReplayPage(t *testing.T) {
 	for i := range 250 {
 		w.write(upgrade.Event{Run: 480, At: at("08:17:02").Add(time.Duration(i) * time.Second), Kind: upgrade.EventNote, Who: "by rule", Text: fmt.Sprintf("note %d", i+1)})
 	}
+	w.write(upgrade.Event{Run: 484, At: at("09:14:00"), Kind: upgrade.EventCreated, Who: "GitLab", Text: "A push to staging started the run"})
 	s := newSite(t, w)
 	for name, tc := range map[string]struct {
 		target string
@@ -115,7 +116,8 @@ func TestReplayPage(t *testing.T) {
 		"while":       {"/runs/481/replay?at=3", 200, []string{"<h1>Apply started, no question asked.</h1>", "2\u00a0min 14\u00a0s after it began", "asg_ebs destroyed"}, []string{"asg-ebs on alias"}},
 		"by_time":     {"/runs/481/replay?t=2000", 200, []string{"Event 2 of 6"}, nil},
 		"last":        {"/runs/481/replay?at=6", 200, []string{"<h1>Gates blocked the run.</h1>", "asg-ebs on alias", "Event 6 of 6"}, []string{">Last<"}},
-		"live":        {"/runs/483/replay", 200, []string{"The run goes on.", "Nothing is in the journal of run 483"}, nil},
+		"live":        {"/runs/483/replay", 200, []string{"The run goes on. This is its journal up to", `09:16:00`, `<a href="/runs/483/replay">Reload with what came since</a>`, `<a href="/runs/483">watch the run itself</a>`, "Nothing is in the journal of run 483"}, nil},
+		"grows":       {"/runs/484/replay", 200, []string{`<a href="/runs/484/replay?at=1">Reload with what came since</a>`}, nil},
 		"paged":       {"/runs/480/replay?at=150", 200, []string{"events 101 to 200 of 250", "Events before", "/runs/480/replay?at=201"}, []string{"Note 100.</td>"}},
 		"none_such":   {"/runs/481/replay?at=7", 404, []string{"has no event 7", "It has 6."}, nil},
 		"no_number":   {"/runs/481/replay?at=x", 400, nil, nil},
