@@ -155,8 +155,8 @@ func (s *Server) makeToken(c *gin.Context, in wireMakeToken) (wireMadeToken, err
 	return wireMadeToken{Token: secret, Listed: s.wireToken(t)}, nil
 }
 
-// noTokens is why somebody whose way in is lent may not make a token.
-const noTokens = "neither an API token nor the break-glass account may make tokens: they would outlive it"
+// onlyThemselves is why somebody whose way in is lent may not make a token.
+const onlyThemselves = "neither an API token nor the break-glass account may make tokens: they would outlive it"
 
 // lent reports whether the caller's way in is not that of a person themselves.
 func (w caller) lent() bool {
@@ -170,7 +170,7 @@ func (s *Server) newToken(c *gin.Context, in wireMakeToken) (upgrade.APIToken, e
 		return upgrade.APIToken{}, err
 	}
 	if who.lent() {
-		return upgrade.APIToken{}, &upgrade.Error{Code: upgrade.CodeForbidden, Msg: noTokens, Hint: "sign in as yourself"}
+		return upgrade.APIToken{}, &upgrade.Error{Code: upgrade.CodeForbidden, Msg: onlyThemselves, Hint: "sign in as yourself"}
 	}
 	if in.Within != "" {
 		var err error

@@ -41,7 +41,7 @@ type madeToken struct {
 func tokenFormOf(who caller) tokenForm {
 	f := tokenForm{Key: rand.Text(), Days: strconv.Itoa(int(defaultToken / hoursOfDay)), MostDays: int(longestToken / hoursOfDay)}
 	if who.lent() {
-		f.Off = stop(upperFirst(noTokens)) + " Sign in as yourself."
+		f.Off = stop(upperFirst(onlyThemselves)) + " Sign in as yourself."
 	}
 	for _, role := range upgrade.Roles() {
 		if who.person.Highest().Includes(role) {
