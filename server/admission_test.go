@@ -37,7 +37,7 @@ func (m *memberships) set(level int, fails error) {
 // TestOpenStreamsEnd: whoever may not come in any more reads no further, however long ago the stream was opened.
 func TestOpenStreamsEnd(t *testing.T) {
 	const cookie, token = "value-of-the-cookie", tokenPrefix + "value-of-the-token"
-	session := map[string]string{"Cookie": sessionCookie + "=" + cookie}
+	session := map[string]string{"Cookie": hostPrefix + sessionCookie + "=" + cookie}
 	bearer := map[string]string{"Authorization": "Bearer " + token}
 	for name, test := range map[string]struct {
 		header map[string]string
@@ -49,7 +49,7 @@ func TestOpenStreamsEnd(t *testing.T) {
 			s.do("POST", "/api/v1/sessions/s1/revoke", managerToken, "{}")
 		}, 0, false},
 		"signed_out": {session, func(_ *testing.T, s *site, _ *fakeAccess, _ *memberships) {
-			s.do("POST", "/logout", "", "", "Cookie", sessionCookie+"="+cookie)
+			s.do("POST", "/logout", "", "", "Cookie", hostPrefix+sessionCookie+"="+cookie)
 		}, 0, false},
 		"token_revoked_here": {bearer, func(_ *testing.T, s *site, _ *fakeAccess, _ *memberships) {
 			s.do("POST", "/api/v1/tokens/t1/revoke", managerToken, "{}")

@@ -19,6 +19,9 @@ import (
 )
 
 const (
+	// Over TLS the names of cookies begin with hostPrefix: a browser takes such a one from this very host only, so
+	// that no other host of the domain can plant one (RFC 6265bis §4.1.3.2).
+	hostPrefix    = "__Host-"
 	sessionCookie = "upgradegate_session"
 	personKey     = "person"
 	callerKey     = "caller"
@@ -157,7 +160,7 @@ func short(text string) string {
 
 // sessionOf returns the session that a request shows, if it still counts. CodeUnauthorized.
 func (k *keyring) sessionOf(r *http.Request) (upgrade.Session, error) {
-	cookie, err := r.Cookie(sessionCookie)
+	cookie, err := r.Cookie(k.cookieName(sessionCookie))
 	if err != nil || cookie.Value == "" || len(cookie.Value) > 200 {
 		return upgrade.Session{}, errSignIn()
 	}
@@ -244,9 +247,17 @@ func inBackground(r *http.Request) bool {
 	return r.URL.Path == "/events" || strings.Contains(r.URL.Path, "/parts/")
 }
 
+// cookieName returns the name of a cookie where the service is.
+func (k *keyring) cookieName(name string) string {
+	if k.secure {
+		return hostPrefix + name
+	}
+	return name
+}
+
 func (k *keyring) setSession(w http.ResponseWriter, value string, age int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the service is reached by https
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: age,
+		Name: k.cookieName(sessionCookie), Value: value, Path: "/", MaxAge: age,
 		Secure: k.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }

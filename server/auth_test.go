@@ -81,7 +81,7 @@ func TestOpenMetrics(t *testing.T) {
 func session(t *testing.T, w *httptest.ResponseRecorder) *http.Cookie {
 	t.Helper()
 	for _, c := range w.Result().Cookies() {
-		if c.Name == sessionCookie {
+		if strings.TrimPrefix(c.Name, hostPrefix) == sessionCookie {
 			return c
 		}
 	}
@@ -104,7 +104,7 @@ func TestSignIn(t *testing.T) {
 				t.Fatalf("answered %d %v", tc.w.Code, tc.w.Header())
 			}
 			c := session(t, tc.w)
-			if !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+			if c.Name != hostPrefix+sessionCookie || c.Domain != "" || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
 				t.Errorf("cookie %+v", c)
 			}
 			if strings.Contains(c.Value, managerToken) {
@@ -126,7 +126,7 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("the log shows the token:\n%s", s.log)
 	}
 	for _, bad := range []string{"", ".", "a.b", "TWlyYSBIb2x0", "TWlyYSBIb2x0.", "TWlyYSBIb2x0.AAAA", strings.ToLower(session(t, s.do("GET", "/login?token="+managerToken, "", "")).Value)} {
-		if w := s.do("GET", "/", "", "", "Cookie", sessionCookie+"="+bad); w.Code != 303 {
+		if w := s.do("GET", "/", "", "", "Cookie", hostPrefix+sessionCookie+"="+bad); w.Code != 303 {
 			t.Errorf("session %q is answered %d", bad, w.Code)
 		}
 	}

@@ -20,7 +20,11 @@ type loginView struct {
 	Hint       string
 	Providers  []loginProvider
 	BreakGlass bool // there is a local account
+	Ask        *loginAsk
 }
+
+// loginAsk asks somebody who followed a link of another site whether they want to be who it says.
+type loginAsk struct{ Who, Token string }
 
 type loginProvider struct{ Title, Path string }
 
@@ -36,12 +40,26 @@ func (s *Server) loginView(next string) loginView {
 // shows the ways to sign in otherwise. The redirect takes the token out of the address.
 func (s *Server) loginPage(c *gin.Context) error {
 	next := localPath(c.Query("next"))
-	if token := c.Query("token"); token != "" {
-		return s.signIn(c, token, next)
-	}
 	v := s.loginView(next)
+	if token := c.Query("token"); token != "" {
+		who, known := s.keys.byToken(token)
+		if !known || !fromElsewhere(c.Request) {
+			return s.signIn(c, token, next)
+		}
+		v.Ask = &loginAsk{who.Name, token}
+	}
 	v.Out = c.Query("out") != ""
 	return s.showLogin(c, http.StatusOK, v)
+}
+
+// fromElsewhere reports whether a page of another site sent the browser here, which could make somebody act under
+// the name of whoever wrote that page. A link that was typed, or clicked outside a browser, says none.
+func fromElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return true
+	}
+	return false
 }
 
 func (s *Server) showLogin(c *gin.Context, code int, v loginView) error {

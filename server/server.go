@@ -147,6 +147,7 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 	_ = r.SetTrustedProxies(nil)
 	r.UseRawPath, r.UnescapePathValues = true, true // ids of deliveries may hold a slash
 	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false // it would answer before anybody is asked who they are
 	r.Use(identifyRequest, s.secure, s.watch, s.survive)
 	for _, mount := range cfg.Mount {
 		mount(r)
@@ -164,6 +165,11 @@ func (s *Server) routes(cfg Config) *gin.Engine {
 	s.agentRoutes(r.Group("/api/v1", s.limitAgents))
 	s.pageRoutes(r)
 	r.NoRoute(s.guardRest, func(c *gin.Context) {
+		if typed := c.Request.URL; c.Request.Method == http.MethodGet && strings.HasSuffix(typed.Path, "/") && !strings.HasPrefix(typed.Path, "/api/") {
+			without := url.URL{Path: strings.TrimRight(typed.Path, "/"), RawQuery: typed.RawQuery}
+			c.Redirect(http.StatusSeeOther, localPath(without.String()))
+			return
+		}
 		s.answer(c, &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is nothing at this address"})
 	})
 	r.NoMethod(s.guardRest, func(c *gin.Context) {

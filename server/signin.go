@@ -62,7 +62,8 @@ const (
 	signInWithin  = 10 * time.Minute
 	maxSignIns    = 1000 // begun and not finished
 	maxRefusals   = 30   // kept per minute
-	maxGuesses    = 5    // of the break-glass password, per minute
+	maxGuesses    = 5    // of the break-glass password, per minute and address
+	maxAllGuesses = 60   // of it from everywhere: the cost of each is a good part of a second of one processor
 	breakGlassFor = time.Hour
 	maxPassword   = 1024 // bytes
 )
@@ -93,7 +94,7 @@ type signIns struct {
 	mu       sync.Mutex // guards begun
 	begun    map[string]begun
 	refusals bucket
-	guesses  bucket
+	guesses  guesses
 	purges   bucket
 	hashing  sync.Mutex // held by who computes a password's hash
 }
@@ -162,7 +163,7 @@ func (s *Server) beginSignIn(c *gin.Context) error {
 
 func (s *Server) setSignIn(c *gin.Context, value string, age int) {
 	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // Secure wherever the service is reached by https
-		Name: signInCookie, Value: value, Path: "/login", MaxAge: age, Secure: s.keys.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: s.keys.cookieName(signInCookie), Value: value, Path: "/", MaxAge: age, Secure: s.keys.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
@@ -173,7 +174,7 @@ func (s *Server) finishSignIn(c *gin.Context) error {
 		return err
 	}
 	b, known := s.signIns.take(c.Query("state"), s.keys.now())
-	cookie, err := c.Request.Cookie(signInCookie)
+	cookie, err := c.Request.Cookie(s.keys.cookieName(signInCookie))
 	s.setSignIn(c, "", -1)
 	switch {
 	case !known || b.provider != p.Name:
@@ -226,7 +227,7 @@ func (s *Server) breakGlass(c *gin.Context, account, password, next string) erro
 	if local == nil {
 		return &upgrade.Error{Code: upgrade.CodeNotFound, Msg: "there is no local account", Hint: "it is off unless sign_in.break_glass is configured"}
 	}
-	if !s.signIns.guesses.allow(s.keys.now(), maxGuesses, time.Minute) {
+	if !s.signIns.guesses.allow(remote(c.Request), s.keys.now()) {
 		s.refuseSignIn(c, local.Name, "break-glass", "too many tries")
 		v.Problem, v.Hint = "Too many tries.", "Wait a minute."
 		return s.showLogin(c, http.StatusTooManyRequests, v)
@@ -269,6 +270,29 @@ func (b *bucket) allow(now time.Time, most int, within time.Duration) bool {
 	}
 	b.n++
 	return b.n <= most
+}
+
+// guesses allows so many guesses of a password from each address, and so many in all: a stranger must not lock the
+// one out who needs the account.
+type guesses struct {
+	mu   sync.Mutex // guards the fields below
+	from time.Time
+	by   map[string]int
+	n    int
+}
+
+func (g *guesses) allow(address string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.from.IsZero() || now.Sub(g.from) >= time.Minute {
+		g.from, g.n, g.by = now, 0, map[string]int{}
+	}
+	if g.n >= maxAllGuesses || g.by[address] >= maxGuesses {
+		return false
+	}
+	g.n++
+	g.by[address]++
+	return true
 }
 
 // passwordHash is what argon2id made of a password.

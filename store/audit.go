@@ -112,6 +112,15 @@ func auditTimes(ctx context.Context, t tx, f upgrade.AuditFilter, w *where) erro
 	return nil
 }
 
+// AuditHead returns the number and the hash of the newest entry: whoever noted it elsewhere can tell later whether
+// the log was made anew. Seq is 0 while there is none.
+func (s *Store) AuditHead(ctx context.Context) (head upgrade.AuditHead, err error) {
+	err = s.view(ctx, "read the end of the audit log", func(t tx) error {
+		return t.row(ctx, `SELECT seq, hash FROM audit_head WHERE one = 1`).Scan(&head.Seq, &head.Hash)
+	})
+	return head, err
+}
+
 // auditBatch is how many entries are read at a time.
 const auditBatch = 1000
 

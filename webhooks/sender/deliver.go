@@ -150,6 +150,7 @@ func (r *Room) try(ctx context.Context, h upgrade.Hook, m upgrade.HookMessage) e
 	case m.NextAt.Sub(m.MadeAt) > giveUp: // one last try when the three days are over
 		m.NextAt = m.MadeAt.Add(giveUp)
 	}
+	r.metrics.posted(h.Name, m.State, got.gone)
 	return r.queue.NoteMessage(ctx, m, was)
 }
 

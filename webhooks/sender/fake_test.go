@@ -69,6 +69,15 @@ func (s *shelves) Hooks(context.Context) (all []upgrade.Hook, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.hooks {
+		for _, m := range s.messages {
+			switch {
+			case m.Hook != h.Name:
+			case m.State == upgrade.MessagePending:
+				h.Pending++
+			case m.State == upgrade.MessageDead:
+				h.Dead++
+			}
+		}
 		all = append(all, h)
 	}
 	return all, nil

@@ -67,6 +67,7 @@ type Room struct {
 	clock     upgrade.Clock
 	log       *slog.Logger
 	jitter    func() float64 // from 0 up to 1
+	metrics   *metrics
 
 	wake   chan struct{} // holds one signal: somebody changed something
 	acting sync.Mutex    // held by who changes a subscription
@@ -89,6 +90,7 @@ func New(ctx context.Context, cfg Config) (*Room, error) {
 		mask: cfg.Mask, clock: cfg.Clock, log: cfg.Log, jitter: rand.Float64, wake: make(chan struct{}, 1),
 		hooks: map[upgrade.HookName]upgrade.Hook{}, at: map[upgrade.HookName]int64{}, next: map[upgrade.HookName]time.Time{}, busy: map[upgrade.HookName]bool{},
 	}
+	r.metrics = newMetrics(r)
 	return r, r.load(ctx, cfg.Configured)
 }
 

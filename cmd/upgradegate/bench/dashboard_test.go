@@ -53,6 +53,8 @@ func views() []view {
 		{"plan of a run", mostPage, ofRun("/runs/%d/plan")},
 		search("all", ""),
 		search("a word of every run", "q=platform"),
+		search("a word of an eighth", "q=priya"),
+		search("a word of every run and one of an eighth", "q=platform+priya"),
 		search("a word of a fortieth", "q=cms-05"),
 		search("two words of many", "q=priya+weber"),
 		search("a word of none", "q=nosuchthing"),

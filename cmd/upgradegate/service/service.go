@@ -122,6 +122,9 @@ func (s *Service) serveHTTP(o Options, out *outside) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(s.hooks.Register(registry), registry.Register(s.auditEntries())); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	tokens := make([]server.Token, 0, len(o.Config.Server.Tokens))
 	for _, token := range o.Config.Server.Tokens {
 		tokens = append(tokens, server.Token{Person: token.Person, Secret: token.Secret})
@@ -170,6 +173,7 @@ func (s *Service) Run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.engine.Run(ctx) })
 	group.Go(func() error { return s.hooks.Run(ctx) })
+	group.Go(func() error { return s.tellAuditHead(ctx) })
 	group.Go(func() error {
 		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
