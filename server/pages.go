@@ -66,22 +66,23 @@ func (s *Server) boardPage(c *gin.Context) error {
 }
 
 func (s *Server) boardPart(c *gin.Context) error {
-	d, err := s.readBoard(c.Request.Context())
-	if err != nil {
+	ctx, part, d := c.Request.Context(), c.Param("part"), boardData{words: s.words()}
+	switch part { // each reads what it shows and no more: open pages ask for parts all the time
+	case "env", "envline":
+		return s.showPart(c, "board", "part-"+part, s.boardEnvs(ctx, s.readEnvs(ctx)))
+	case "recent":
+		if err := s.readRecent(ctx, &d); err != nil {
+			return err
+		}
+		return s.showPart(c, "board", "part-recent", recent(d))
+	}
+	if err := s.readBoardRuns(ctx, &d); err != nil {
 		return err
 	}
-	page, part := s.board(c.Request.Context(), d, person(c)), c.Param("part")
-	switch part {
-	case "env":
-		return s.showPart(c, "board", "part-env", page.Envs)
-	case "envline":
-		return s.showPart(c, "board", "part-envline", page.Envs)
-	case "lead":
-		return s.showPart(c, "board", "part-lead", page.Lead)
-	case "recent":
-		return s.showPart(c, "board", "part-recent", page.Recent)
+	if part == "lead" {
+		return s.showPart(c, "board", "part-lead", lead(d.sort()))
 	}
-	for _, g := range page.Groups {
+	for _, g := range s.groups(d, person(c)) {
 		if g.ID == part {
 			return s.showPart(c, "board", "part-group", g)
 		}

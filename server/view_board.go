@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -90,6 +91,14 @@ func ended() []upgrade.Phase {
 
 func (s *Server) readBoard(ctx context.Context) (boardData, error) {
 	d := boardData{words: s.words()}
+	if err := errors.Join(s.readBoardRuns(ctx, &d), s.readRecent(ctx, &d)); err != nil {
+		return d, err
+	}
+	d.envs = s.readEnvs(ctx)
+	return d, nil
+}
+
+func (s *Server) readBoardRuns(ctx context.Context, d *boardData) error {
 	live := []upgrade.Phase{upgrade.PhaseInterrupted} // which keeps its stack until somebody frees it
 	for _, p := range upgrade.Phases() {
 		if p.Live() {
@@ -99,20 +108,22 @@ func (s *Server) readBoard(ctx context.Context) (boardData, error) {
 	for _, f := range []upgrade.RunFilter{{Phases: live, Limit: maxBoard}, {Phases: ended(), Newest: true, Limit: maxBoard}} {
 		found, err := s.runs.Runs(ctx, f)
 		if err != nil {
-			return d, fmt.Errorf("list runs for the board: %w", err)
+			return fmt.Errorf("list runs for the board: %w", err)
 		}
 		d.runs = append(d.runs, found...)
 	}
 	slices.SortFunc(d.runs, func(a, b upgrade.Run) int { return cmp.Compare(b.ID, a.ID) })
-	var err error
+	return nil
+}
+
+func (s *Server) readRecent(ctx context.Context, d *boardData) (err error) {
 	if d.promoted, err = s.runs.Runs(ctx, upgrade.RunFilter{Phases: []upgrade.Phase{upgrade.PhasePromoted}, Limit: 5}); err != nil {
-		return d, fmt.Errorf("list what went to production for the board: %w", err)
+		return fmt.Errorf("list what went to production for the board: %w", err)
 	}
 	if d.deliveries, err = s.deliveries.Deliveries(ctx, upgrade.DeliveryFilter{Limit: 5}); err != nil {
-		return d, fmt.Errorf("list deliveries for the board: %w", err)
+		return fmt.Errorf("list deliveries for the board: %w", err)
 	}
-	d.envs = s.readEnvs(ctx)
-	return d, nil
+	return nil
 }
 
 // sorted is the runs of the board by group, each in the order in which somebody has to act.
@@ -154,25 +165,35 @@ func (d boardData) sort() sorted {
 }
 
 func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) boardPage {
+	return boardPage{
+		Notice: s.notice, Lead: lead(d.sort()), Envs: s.boardEnvs(ctx, d.envs), Freeze: s.freezeLine(d.words), Groups: s.groups(d, p), Recent: recent(d),
+	}
+}
+
+func (s *Server) groups(d boardData, p upgrade.Person) []groupView {
 	all := d.sort()
-	page := boardPage{Notice: s.notice, Lead: lead(all), Envs: s.boardEnvs(ctx, d.envs), Freeze: s.freezeLine(d.words), Groups: []groupView{
+	groups := []groupView{
 		{ID: "attention", Title: "Needs attention", Rows: s.rows(all.attention, d.words, p)},
 		{ID: "ready", Title: "May go to production", Rows: s.rows(all.ready, d.words, p)},
 		{ID: "progress", Title: "In progress", Rows: s.rows(all.progress, d.words, p)},
 		{ID: "step", Title: "In step", Beside: plural(len(all.step), "stack") + " with one version in staging and production", Table: stepRows(all.step, d.words)},
-	}}
-	for i := range page.Groups {
-		if g := &page.Groups[i]; len(g.Rows) > fewRows {
+	}
+	for i := range groups {
+		if g := &groups[i]; len(g.Rows) > fewRows {
 			g.Rows, g.Rest = g.Rows[:fewRows:fewRows], g.Rows[fewRows:]
 		}
 	}
-	page.Recent.Rows = stepRows(d.promoted, d.words)
+	return groups
+}
+
+func recent(d boardData) recentView {
+	v := recentView{Rows: stepRows(d.promoted, d.words)}
 	for _, delivery := range d.deliveries {
 		row := deliveryRowOf(delivery, d.words)
 		row.When = d.words.stamp(delivery.ReceivedAt)
-		page.Recent.Deliveries = append(page.Recent.Deliveries, row)
+		v.Deliveries = append(v.Deliveries, row)
 	}
-	return page
+	return v
 }
 
 // lead is the headline of the board: counts in words, good news first.
