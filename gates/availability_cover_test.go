@@ -20,7 +20,7 @@ func TestS5NobodyLooked(t *testing.T) {
 		want   upgrade.Outcome
 		says   string
 	}{
-		"longer_than_the_budget":   {"cached", 600 * ms, upgrade.OutcomeUnknown, "could not look at the site for 600 ms at a time"},
+		"longer_than_the_budget":   {"cached", 600 * ms, upgrade.OutcomeUnknown, "could not look at the site for 0.6 s at a time"},
 		"shorter_than_the_budget":  {"cached", 400 * ms, upgrade.OutcomePassed, ""},
 		"within_what_probes_miss":  {"cached", 40 * ms, upgrade.OutcomePassed, ""},
 		"one_stream_of_two":        {"past the cache", 6 * time.Second, upgrade.OutcomeUnknown, "could not look at the site for 6 s at a time"},

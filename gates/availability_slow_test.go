@@ -46,7 +46,7 @@ func TestAvailabilitySlow(t *testing.T) {
 		{
 			"for_so_long",
 			gates.OutageSettings{Path: path, Budget: gates.Budget{Slow: 1, Classes: map[probe.Class]time.Duration{probe.ClassSlow: 200 * ms}}},
-			slows("cached", 0, time.Minute, 1200*ms, 20), upgrade.OutcomeFailed, "answers were slow for 500 ms, limit 200 ms for slow", "25",
+			slows("cached", 0, time.Minute, 1200*ms, 20), upgrade.OutcomeFailed, "answers were slow for 0.5 s, limit 0.2 s for slow", "25",
 		},
 		{"deep_page_may", gates.OutageSettings{Path: path, Deep: gates.Page{Page: "/my/", Every: 100 * ms}}, slows("deep", 0, time.Minute, 3*time.Second, 1), upgrade.OutcomePassed, "", "0"},
 		{"deep_page_may_not", gates.OutageSettings{Path: path, Deep: gates.Page{Page: "/my/", Every: 100 * ms, Slow: 2 * time.Second}}, slows("deep", 0, time.Minute, 2500*ms, 10), upgrade.OutcomeFailed, "of stream deep page took longer than 2 s", "0"},

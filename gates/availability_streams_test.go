@@ -63,7 +63,7 @@ func TestAvailabilityOfStreams(t *testing.T) {
 		{name: "well", places: &places{met: well}, want: upgrade.OutcomePassed, says: "answered all along"},
 		{
 			name: "behind_the_cache", places: &places{met: breaks(5*time.Second, 5*time.Second, fetch, "past")}, want: upgrade.OutcomeFailed,
-			brief: "the site past its cache was down for 5 s during the apply", says: "longest outage 5 s, limit 500 ms; 2 outages, 5 s in total",
+			brief: "the site past its cache was down for 5 s during the apply", says: "longest outage 5 s, limit 0.5 s; 2 outages, 5 s in total",
 		},
 		{
 			name: "new_connections", places: &places{met: breaks(5*time.Second, time.Second, refused, "cached")}, want: upgrade.OutcomeFailed,
@@ -93,7 +93,7 @@ func TestAvailabilityOfStreams(t *testing.T) {
 			}},
 		},
 		{
-			name: "at_once", want: upgrade.OutcomePassed, says: "4 outages, 440 ms in total, limit 2 s",
+			name: "at_once", want: upgrade.OutcomePassed, says: "4 outages, 0.44 s in total, limit 2 s",
 			places: &places{met: breaks(5*time.Second, 440*ms, refused, "cached", "kept")},
 		},
 		{
@@ -148,7 +148,7 @@ func TestAvailabilityOfStreams(t *testing.T) {
 			with: func(s *gates.OutageSettings) {
 				s.Budget.Classes = map[probe.Class]time.Duration{probe.ClassTLSExpired: 100 * ms}
 			},
-			brief: "the site was down for 300 ms during the apply", says: "the certificate was wrong for 300 ms in all, limit 100 ms for tls_expired",
+			brief: "the site was down for 0.3 s during the apply", says: "the certificate was wrong for 0.3 s in all, limit 0.1 s for tls_expired",
 		},
 		{name: "perhaps", places: &places{met: breaks(5*time.Second, 500*ms, refused, "cached")}, want: upgrade.OutcomePassed, warns: true},
 		{
@@ -185,9 +185,9 @@ func TestAvailabilityRests(t *testing.T) {
 		want upgrade.Outcome
 		says string
 	}{
-		{"at_rest", breaks(5*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 30 * time.Second, upgrade.OutcomePassed, "longest outage 300 ms"},
-		{"comes_to_rest", breaks(25*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 300 ms"},
-		{"down_at_the_end", breaks(29800*ms, 400*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 400 ms"},
+		{"at_rest", breaks(5*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 30 * time.Second, upgrade.OutcomePassed, "longest outage 0.3 s"},
+		{"comes_to_rest", breaks(25*time.Second, 300*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 0.3 s"},
+		{"down_at_the_end", breaks(29800*ms, 400*ms, probe.ClassTCPRefused, "cached"), 40 * time.Second, upgrade.OutcomePassed, "longest outage 0.4 s"},
 		{"never", func(now time.Duration, _ probe.Stream) probe.Sample {
 			if now > 20*time.Second && now%(9*time.Second) < 200*ms {
 				return probe.Sample{Class: probe.ClassTCPRefused}

@@ -113,11 +113,11 @@ func TestAvailability(t *testing.T) {
 		effect upgrade.Effect
 	}{
 		{name: "quiet", want: upgrade.OutcomePassed, says: "https://site.test/ answered all along: 600 probes, one every 50 ms"},
-		{name: "within", site: fakeSite{met: down(5*time.Second, 300*ms, timeout)}, want: upgrade.OutcomePassed, says: "longest outage 300 ms, limit 500 ms; 1 outage, 300 ms in total, limit 2 s; new connections were not answered"},
-		{name: "between", site: fakeSite{met: down(5*time.Second, 500*ms, timeout)}, want: upgrade.OutcomePassed, says: "longest outage 500 ms", warns: true},
+		{name: "within", site: fakeSite{met: down(5*time.Second, 300*ms, timeout)}, want: upgrade.OutcomePassed, says: "longest outage 0.3 s, limit 0.5 s; 1 outage, 0.3 s in total, limit 2 s; new connections were not answered"},
+		{name: "between", site: fakeSite{met: down(5*time.Second, 500*ms, timeout)}, want: upgrade.OutcomePassed, says: "longest outage 0.5 s", warns: true},
 		{
 			name: "too_long", site: fakeSite{met: down(5*time.Second, 1240*ms, timeout)}, want: upgrade.OutcomeFailed, effect: upgrade.EffectShortOutage,
-			brief: "the site was down for 1.3 s during the apply", says: "longest outage 1.25 s, limit 500 ms; 1 outage, 1.25 s in total, limit 2 s; new connections were not answered",
+			brief: "the site was down for 1.3 s during the apply", says: "longest outage 1.25 s, limit 0.5 s; 1 outage, 1.25 s in total, limit 2 s; new connections were not answered",
 		},
 		{
 			name: "far_too_long", site: fakeSite{met: down(5*time.Second, 12*time.Second, refused)}, want: upgrade.OutcomeFailed, effect: upgrade.EffectLongOutage,
@@ -213,7 +213,7 @@ func TestAvailabilityEvidence(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"Rate": "every 50 ms, on 1 address", "Probes": "200 in 9.95 s, 30 failed", "Prober could not see": "never",
-		"Longest outage": "1 s (from 950 ms to 1.05 s), limit 500 ms", "Outages in total": "1.45 s, limit 2 s",
+		"Longest outage": "1 s (from 0.95 s to 1.05 s), limit 0.5 s", "Outages in total": "1.45 s, limit 2 s",
 		"Before the apply": "300 probes, 99 % of them within 4 ms, at 192.0.2.1:443",
 	} {
 		if facts[name] != want {
@@ -223,7 +223,7 @@ func TestAvailabilityEvidence(t *testing.T) {
 	if len(got.Spans) != 2 || !got.Spans[0].Failed || !got.Spans[0].From.Equal(noon().Add(1953*ms)) || got.Spans[0].To.Sub(got.Spans[0].From) != 1050*ms || !got.Spans[1].To.IsZero() {
 		t.Errorf("got spans %+v", got.Spans)
 	}
-	if row := strings.Join(got.Tables[0].Rows[1], "|"); row != "00:00:09.453|not ended|447 ms|Varnish got nothing from the backend|192.0.2.1:443|cached" {
+	if row := strings.Join(got.Tables[0].Rows[1], "|"); row != "00:00:09.453|not ended|0.45 s|Varnish got nothing from the backend|192.0.2.1:443|cached" {
 		t.Errorf("got row %s", row)
 	}
 	if len(got.Quotes) != 1 || got.Quotes[0].Text != bad.Quote || got.Quotes[0].Source != "https://site.test/" {
@@ -246,7 +246,7 @@ func TestBaseline(t *testing.T) {
 			}
 			return probe.Sample{}
 		}}, upgrade.OutcomePassed, "answered 297 probes"},
-		{"outage", fakeSite{met: down(5*time.Second, 200*ms, probe.ClassTCPRefused)}, unknown, "already broken before the apply: longest outage 200 ms"},
+		{"outage", fakeSite{met: down(5*time.Second, 200*ms, probe.ClassTCPRefused)}, unknown, "already broken before the apply: longest outage 0.2 s"},
 		{"now_and_then", fakeSite{met: func(at time.Duration, _ netip.AddrPort) probe.Sample {
 			if at%time.Second == 0 {
 				return probe.Sample{Class: probe.ClassBackendStatus, Layer: probe.LayerBackend, Status: 500}

@@ -27,7 +27,7 @@ func TestLaunchIsHealthy(t *testing.T) {
 		says     string
 	}{
 		{"registered", ecs, container("ACTIVE", true), upgrade.OutcomePassed, "healthy after"},
-		{"not_registered", ecs, func(*fakeCloud) {}, upgrade.OutcomeFailed, "within 5m0s through a copy of web: i-1 waits until it registers in ECS cluster moodle"},
+		{"not_registered", ecs, func(*fakeCloud) {}, upgrade.OutcomeFailed, "within 5 min through a copy of web: i-1 waits until it registers in ECS cluster moodle"},
 		{"not_connected", ecs, container("ACTIVE", false), upgrade.OutcomeFailed, "its agent is connected to ECS cluster moodle"},
 		{"cannot_register", ecs, container("REGISTRATION_FAILED", false), upgrade.OutcomeFailed, "could not register in ECS cluster moodle: it is REGISTRATION_FAILED"},
 		{"may_not_ask_ecs", ecs, func(f *fakeCloud) { f.deny = "ecs:ListContainerInstances" }, upgrade.OutcomeUnknown, "ecs:ListContainerInstances"},
@@ -155,7 +155,7 @@ func TestLaunchTimeline(t *testing.T) {
 	got, _ := launch(t, func(f *fakeCloud) {
 		f.history = []cloud.Activity{launched(time.Minute), launched(40 * time.Second), launched(50 * time.Second), {Status: "Successful", Description: "Terminating EC2 instance", Start: noon(), End: noon().Add(time.Hour)}}
 	})
-	if fact(got, "Earlier launches") != "half of 3 took at most 50s" {
+	if fact(got, "Earlier launches") != "half of 3 took at most 50 s" {
 		t.Errorf("earlier launches: %s", fact(got, "Earlier launches"))
 	}
 	var names []string

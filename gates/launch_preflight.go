@@ -159,7 +159,7 @@ func (l launch) believed(ctx context.Context, in Input, pre *preflight, took tim
 			Hint: "give the role what it lacks, then run the gates again",
 		}
 	}
-	rec.Passed("an instance started through %s was healthy after %s, %s allowed", l.Group, took, l.HealthyWithin)
+	rec.Passed("an instance started through %s was healthy after %s, %s allowed", l.Group, length(took), length(l.HealthyWithin))
 	return nil
 }
 
@@ -194,5 +194,5 @@ func (l launch) earlier(ctx context.Context, group string, rec *Recorder) {
 		return
 	}
 	slices.Sort(took)
-	rec.Fact("Earlier launches", "half of %d took at most %s", len(took), took[(len(took)-1)/2].Round(time.Second))
+	rec.Fact("Earlier launches", "half of %d took at most %s", len(took), length(took[(len(took)-1)/2].Round(time.Second)))
 }

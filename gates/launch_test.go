@@ -55,7 +55,7 @@ func TestLaunch(t *testing.T) {
 		{"healthy", func(*fakeCloud) {}, upgrade.OutcomePassed, "was healthy after"},
 		{"kms", func(f *fakeCloud) { f.fails = cloud.Activity{Status: "Cancelled", StatusMessage: kms, End: noon()} }, upgrade.OutcomeFailed, kms},
 		{"failed", func(f *fakeCloud) { f.fails = cloud.Activity{Status: "Failed", StatusMessage: "quota"} }, upgrade.OutcomeFailed, "“quota”"},
-		{"never_healthy", func(f *fakeCloud) { f.never = true }, upgrade.OutcomeFailed, "within 5m0s"},
+		{"never_healthy", func(f *fakeCloud) { f.never = true }, upgrade.OutcomeFailed, "within 5 min"},
 		{"may_not_look", func(f *fakeCloud) { f.deny = "autoscaling:DescribeAutoScalingGroups" }, upgrade.OutcomeUnknown, "autoscaling:DescribeAutoScalingGroups"},
 		{"may_not_create", func(f *fakeCloud) { f.deny = "autoscaling:CreateAutoScalingGroup" }, upgrade.OutcomeUnknown, "autoscaling:CreateAutoScalingGroup"},
 		{"may_not_watch", func(f *fakeCloud) { f.deny = "autoscaling:DescribeScalingActivities" }, upgrade.OutcomeUnknown, "autoscaling:DescribeScalingActivities"},

@@ -145,7 +145,7 @@ func (w *watch) late() error {
 		w.rec.Quote("Console of "+w.instance, w.console, w.clock.Now())
 	}
 	return Advise(FailBrief(brief("%s cannot start new instances in time", w.env),
-		"no healthy instance within %s through %s: %s", w.HealthyWithin, w.through(), waits),
+		"no healthy instance within %s through %s: %s", length(w.HealthyWithin), w.through(), waits),
 		"look why the instance does not become healthy, or allow more time")
 }
 

@@ -61,7 +61,7 @@ func TestAvailabilityNames(t *testing.T) {
 	if rows := rowsOf(t, got.Evidence, "Certificates"); !slices.Equal(rows, want) {
 		t.Errorf("certificates:\n%s\nwant\n%s", strings.Join(rows, "\n"), strings.Join(want, "\n"))
 	}
-	if rows := rowsOf(t, got.Evidence, "DNS"); !slices.Equal(rows, []string{"00:00:00.000|here|192.0.2.1:443|51 s to 1m0s"}) {
+	if rows := rowsOf(t, got.Evidence, "DNS"); !slices.Equal(rows, []string{"00:00:00.000|here|192.0.2.1:443|51 s to 1 min"}) {
 		t.Errorf("DNS: %q", rows)
 	}
 }
@@ -71,7 +71,7 @@ func TestVarnishNames(t *testing.T) {
 	one := ladder("")
 	one.TTL, one.Chain = 5*time.Minute, chain("04:A1", "abc")
 	got := site(t, &fakeProber{answers: [][]probe.Ladder{{one}}})
-	if rows := rowsOf(t, got.Evidence, "DNS"); !slices.Equal(rows, []string{"http://site.test/|here|192.0.2.1|5m0s"}) {
+	if rows := rowsOf(t, got.Evidence, "DNS"); !slices.Equal(rows, []string{"http://site.test/|here|192.0.2.1|5 min"}) {
 		t.Errorf("DNS: %q", rows)
 	}
 	if rows := rowsOf(t, got.Evidence, "Certificates"); len(rows) != 2 {

@@ -70,7 +70,7 @@ func TestS5Outcomes(t *testing.T) {
 			return &upgrade.Error{Code: upgrade.CodeForbidden, Msg: "AWS refuses it"}
 		}, upgrade.OutcomeUnknown, "AWS refuses it"},
 		{"panics", func(context.Context, gates.Input, *gates.Recorder) error { panic("boom") }, upgrade.OutcomeUnknown, "crashed"},
-		{"never_answers", func(ctx context.Context, _ gates.Input, _ *gates.Recorder) error { <-ctx.Done(); return ctx.Err() }, upgrade.OutcomeUnknown, "no answer within 1m0s"},
+		{"never_answers", func(ctx context.Context, _ gates.Input, _ *gates.Recorder) error { <-ctx.Done(); return ctx.Err() }, upgrade.OutcomeUnknown, "no answer within 1 min"},
 		{"never_sure", func(context.Context, gates.Input, *gates.Recorder) error {
 			return &upgrade.Error{Code: upgrade.CodeUnavailable, Msg: "AWS does not answer"}
 		}, upgrade.OutcomeUnknown, "AWS does not answer"},

@@ -66,7 +66,7 @@ func TestWatch(t *testing.T) {
 		{upgrade.OutcomeUnknown, "crashed"},
 		{upgrade.OutcomeUnknown, "does not watch"},
 		{upgrade.OutcomeUnknown, "crashed"},
-		{upgrade.OutcomeUnknown, "no answer within 31m0s"},
+		{upgrade.OutcomeUnknown, "no answer within 31 min"},
 		{upgrade.OutcomeSkipped, "a rebuild"},
 		{upgrade.OutcomeUnknown, "something went wrong"},
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/upgradegate/upgradegate/engine"
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -50,10 +51,29 @@ func (l *Lifecycle) planning(ctx context.Context, w *engine.Work, run upgrade.Ru
 	}
 	run.Plan = facts(planned, summary)
 	step := l.to(run, upgrade.PhaseJudging)
-	step.Events = append(step.Events, l.event(run, upgrade.EventNote, "", fmt.Sprintf(
-		"The plan creates %d, updates %d, replaces %d, destroys %d and forgets %d.",
-		run.Plan.Create, run.Plan.Update, run.Plan.Replace, run.Plan.Destroy, run.Plan.Forget)))
+	step.Events = append(step.Events, l.event(run, upgrade.EventNote, "", planDoes(run.Plan)))
 	return step, nil
+}
+
+// planDoes says what a plan does, without what it does not.
+func planDoes(p upgrade.PlanFacts) string {
+	var does []string
+	for _, one := range []struct {
+		verb string
+		n    int
+	}{{"creates", p.Create}, {"updates", p.Update}, {"replaces", p.Replace}, {"destroys", p.Destroy}, {"forgets", p.Forget}} {
+		if one.n > 0 {
+			does = append(does, fmt.Sprintf("%s %d", one.verb, one.n))
+		}
+	}
+	if len(does) == 0 {
+		return "The plan changes no resource."
+	}
+	last := len(does) - 1
+	if last > 0 {
+		does = []string{strings.Join(does[:last], ", "), does[last]}
+	}
+	return "The plan " + strings.Join(does, " and ") + "."
 }
 
 // makePlan plans in the root and reads the plan.

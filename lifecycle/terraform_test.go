@@ -291,7 +291,7 @@ func (w *fakeWatch) End(context.Context, *gates.Recorder) error {
 	w.terraform.mu.Lock()
 	defer w.terraform.mu.Unlock()
 	if w.terraform.outages[w.workspace] > w.before {
-		return gates.FailBrief("the site was down for 1.2 s", "longest outage 1.2 s, limit 500 ms")
+		return gates.FailBrief("the site was down for 1.2 s", "longest outage 1.2 s, limit 0.5 s")
 	}
 	return nil
 }

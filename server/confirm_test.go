@@ -240,3 +240,18 @@ func TestBoardGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestGlued: a number stays beside its unit, and nothing else is held together.
+func TestGlued(t *testing.T) {
+	for in, want := range map[string]string{
+		"1.3 s unreachable, 0.5 s allowed": "1.3" + nb + "s unreachable, 0.5" + nb + "s allowed",
+		"2 min 5 s, 38 ms.":                "2" + nb + "min 5" + nb + "s, 38" + nb + "ms.",
+		"run 5 says so":                    "run 5 says so",
+		"of 2 steps":                       "of 2 steps",
+		"":                                 "",
+	} {
+		if got := glued(in); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
+	}
+}

@@ -60,6 +60,7 @@ type rowView struct {
 type cellView struct {
 	Column string
 	Text   string
+	Any    bool   // Text has a word that may be broken anywhere
 	Sign   string // − + → ~ = before the word, in a column "Change"
 }
 
@@ -152,7 +153,7 @@ func toneRank(c chip) int {
 func gate(d runData, r upgrade.Result) gateView {
 	g := gateView{
 		ID: gateID(d, r), Title: kindTitle(r.Kind), Name: string(r.Gate), Chip: chipOf(r.Outcome.Look(), ""),
-		Sentence: stop(r.Message), Took: span(r.Took), Warnings: r.Warnings,
+		Sentence: glued(stop(r.Message)), Took: span(r.Took), Warnings: r.Warnings,
 		Open: r.Outcome == upgrade.OutcomeFailed || r.Outcome == upgrade.OutcomeUnknown || r.Outcome == upgrade.OutcomeRunning,
 	}
 	if g.Name == r.Kind {
@@ -266,7 +267,7 @@ func table(t upgrade.Table) tableView {
 		}
 		rv := rowView{}
 		for j, text := range row {
-			c := cellView{Text: text}
+			c := cellView{Text: text, Any: hasLongWord(text)}
 			if j < len(t.Columns) {
 				c.Column = t.Columns[j]
 			}
@@ -278,6 +279,17 @@ func table(t upgrade.Table) tableView {
 		v.Rows = append(v.Rows, rv)
 	}
 	return v
+}
+
+// hasLongWord reports whether a text has an identifier that no column of a table is sure to hold.
+func hasLongWord(text string) bool {
+	const holds = 12
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ' ' || r == '-' }) {
+		if len(word) > holds {
+			return true
+		}
+	}
+	return false
 }
 
 // sign is what stands before a word of change, and whether it is a loss.

@@ -215,9 +215,11 @@ func gatesText(r upgrade.Run) string {
 		return "not asked"
 	}
 	failed, unknown := 0, 0
+	var inherited upgrade.RunID
 	for _, cause := range r.Causes {
 		switch {
-		case cause.Run != 0: // inherited
+		case cause.Run != 0:
+			inherited = cause.Run
 		case cause.Kind == upgrade.CauseGateFailed:
 			failed++
 		case cause.Kind == upgrade.CauseGateUnknown:
@@ -231,6 +233,9 @@ func gatesText(r upgrade.Run) string {
 	}
 	if unknown > 0 {
 		said = append(said, fmt.Sprintf("%d not complete", unknown))
+	}
+	if len(said) == 0 && inherited != 0 && r.Phase == upgrade.PhaseBlocked {
+		return fmt.Sprintf("run %d did not pass", inherited)
 	}
 	if len(said) == 0 || r.Phase == upgrade.PhaseChecking && failed == 0 {
 		return fmt.Sprintf("%d of %d passed", t.Passed, t.Gates)

@@ -69,7 +69,7 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 			v.More = fmt.Sprintf("and %d more below", len(broken)+len(r.Causes)-3)
 			break
 		}
-		cv := causeView{Number: i + 1, Text: stop(cause.Message)}
+		cv := causeView{Number: i + 1, Text: glued(stop(cause.Message))}
 		switch {
 		case i < len(broken):
 			cv.Link = link{Text: "See production", Href: "/environments"}

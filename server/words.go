@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -186,3 +187,18 @@ func fateLook(f upgrade.Fate) upgrade.Look {
 
 // roleTitle is what a role is called on pages.
 func roleTitle(r upgrade.Role) string { return strings.ReplaceAll(string(r), "_", " ") }
+
+// glued keeps numbers and their units in one line.
+func glued(s string) string {
+	words := strings.Split(s, " ")
+	for i := 1; i < len(words); i++ {
+		before := words[i-1]
+		number := before != "" && before[len(before)-1] >= '0' && before[len(before)-1] <= '9'
+		if unit := strings.TrimRight(words[i], ".,;:)"); number && slices.Contains([]string{"ms", "s", "min", "h", "d", "%"}, unit) {
+			words[i] = nb + words[i]
+		} else {
+			words[i] = " " + words[i]
+		}
+	}
+	return strings.Join(words, "")
+}

@@ -324,5 +324,9 @@ func clip(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	return strings.TrimRight(string([]rune(s)[:limit-1]), " ,.:;") + "…"
+	short := string([]rune(s)[:limit-1])
+	if word := strings.LastIndexByte(short, ' '); word > len(short)*3/4 { // a word that is cut says something else
+		short = short[:word]
+	}
+	return strings.TrimRight(short, " ,.:;(") + "…"
 }

@@ -98,7 +98,7 @@ func TestS5AgentWatchesThroughKill(t *testing.T) {
 			}
 			h.runIs(commit, upgrade.PhaseBlocked)
 			message, outcome := h.result(commit, "outage", upgrade.StageDuring)
-			if outcome != upgrade.OutcomeFailed || !regexp.MustCompile(`longest outage (9\d\d ms|1(\.\d+)? s), limit 700 ms`).MatchString(message) {
+			if outcome != upgrade.OutcomeFailed || !regexp.MustCompile(`longest outage (0\.9\d? s|1(\.\d+)? s), limit 0\.7 s`).MatchString(message) {
 				t.Errorf("got %s: %s", outcome, message)
 			}
 		})
