@@ -174,6 +174,12 @@ func (f *fakeAudit) WalkAudit(_ context.Context, see func(upgrade.AuditEntry) er
 	return head, nil
 }
 
+func (f *fakeAudit) entries() []upgrade.AuditEntry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.all)
+}
+
 func (f *fakeAudit) last() upgrade.AuditEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
