@@ -253,3 +253,12 @@ func (l launch) tags(in Input) map[string]string {
 	expires := l.clock.Now().Add(l.HealthyWithin + cleanupLimit + trialGrace)
 	return map[string]string{TagProbe: "true", TagRun: in.Run.ID.String(), TagExpires: expires.UTC().Format(time.RFC3339)}
 }
+
+// goneBy is when what carries the tags is to be gone, for people.
+func goneBy(tags map[string]string) string {
+	at, err := time.Parse(time.RFC3339, tags[TagExpires])
+	if err != nil {
+		return tags[TagExpires]
+	}
+	return clockTime(at)
+}

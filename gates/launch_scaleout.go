@@ -34,7 +34,7 @@ func (w *watch) scaleOut(ctx context.Context, in Input) (took time.Duration, err
 			w.template = templates[0]
 		}
 	}
-	if err := in.intend(ctx, "one instance more is about to be asked of %s; it is to be gone by %s", w.name, tags[TagExpires]); err != nil {
+	if err := in.intend(ctx, "one instance more is about to be asked of %s; it is to be gone by %s", w.name, goneBy(tags)); err != nil {
 		return 0, err
 	}
 	w.begin()

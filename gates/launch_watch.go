@@ -49,7 +49,7 @@ func (w *watch) trial(ctx context.Context, in Input, like cloud.Group) (took tim
 	trial := cloud.Trial{Name: w.name, Like: like, Tags: w.tags(in), HookWait: min(max(w.HealthyWithin, 30*time.Second), 2*time.Hour)}
 	w.fact("Test group", "%s", trial.Name)
 	w.template = launched(like)[0]
-	if err := in.intend(ctx, "the test group %s is about to be made; it is to be gone by %s", w.name, trial.Tags[TagExpires]); err != nil {
+	if err := in.intend(ctx, "the test group %s is about to be made; it is to be gone by %s", w.name, goneBy(trial.Tags)); err != nil {
 		return 0, err
 	}
 	w.begin()

@@ -108,8 +108,8 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 // stop ends a sentence.
 func stop(s string) string {
 	s = strings.TrimRight(upperFirst(s), ".")
-	if s == "" {
-		return ""
+	if s == "" || strings.HasSuffix(s, "…") {
+		return s
 	}
 	return s + "."
 }

@@ -222,7 +222,7 @@ func (s watched) since(t time.Time) time.Duration { return t.Sub(s.watch.Began) 
 // exactly writes a length of time as outages need it: "38 ms", "1.29 s", "2 min 5 s".
 func exactly(d time.Duration) string {
 	switch {
-	case d < time.Second:
+	case d < 100*time.Millisecond:
 		return strconv.FormatInt(max(0, d.Round(time.Millisecond)).Milliseconds(), 10) + nb + "ms"
 	case d < 10*time.Second:
 		return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(d.Seconds(), 'f', 2, 64), "0"), ".") + nb + "s"
