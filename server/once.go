@@ -43,8 +43,14 @@ type memory struct {
 	posts posts
 	now   func() time.Time
 
-	mu      sync.Mutex     // guards running
-	running map[string]int // keys of posts that this process works on now
+	mu      sync.Mutex        // guards running
+	running map[string]inWork // keys of posts that this process works on now
+}
+
+// inWork counts the posts with one key that this process works on.
+type inWork struct {
+	now int
+	all int // since there was none
 }
 
 // secretive is an answer that tells a secret. What is remembered of it has none.
@@ -75,10 +81,10 @@ func keyOf(c *gin.Context, key string, body []byte) upgrade.KeyedPost {
 func (m *memory) begin(ctx context.Context, p upgrade.KeyedPost) (keyed, error) {
 	k := keyed{KeyedPost: p, memory: m}
 	k.BegunAt = m.now()
-	alone := m.enter(k.Key)
+	m.enter(k.Key)
 	old, begun, err := m.posts.BeginPost(withoutAct(ctx), k.KeyedPost, k.BegunAt.Add(-keysFor))
 	if err == nil && !begun {
-		err = k.resume(old, alone)
+		err = k.resume(old, m.alone(k.Key)) // asked now: who came meanwhile may have begun it
 	}
 	if err != nil || k.replayed {
 		m.leave(k.Key)
@@ -112,23 +118,32 @@ func (k *keyed) resume(old upgrade.KeyedPost, alone bool) error {
 	return nil // the service ended while it worked on it, and nothing was done: it is done now
 }
 
-// enter reports whether nobody else works on that key.
-func (m *memory) enter(key string) (alone bool) {
+func (m *memory) enter(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.running == nil {
-		m.running = map[string]int{}
+		m.running = map[string]inWork{}
 	}
-	m.running[key]++
-	return m.running[key] == 1
+	w := m.running[key]
+	m.running[key] = inWork{now: w.now + 1, all: w.all + 1}
+}
+
+// alone reports whether nobody else has worked on that key since the caller entered, nor did then.
+func (m *memory) alone(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running[key].all == 1
 }
 
 func (m *memory) leave(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running[key]--; m.running[key] <= 0 {
+	w := m.running[key]
+	if w.now--; w.now <= 0 {
 		delete(m.running, key)
+		return
 	}
+	m.running[key] = w
 }
 
 // end remembers an answer, or forgets the post if there was none: then the same may be tried again.

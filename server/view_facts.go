@@ -62,7 +62,8 @@ func (s *Server) facts(d runData) factsView {
 	add(fact{Name: "Started", When: d.words.second(r.CreatedAt)})
 	took := fact{Name: "Took", Text: span(r.Since.Sub(r.CreatedAt))}
 	if r.Phase.Live() {
-		took = fact{Name: "So far", Text: span(d.words.now.Sub(r.CreatedAt))}
+		began := d.words.second(r.CreatedAt)
+		took = fact{Name: "So far", When: when{Text: span(d.words.now.Sub(r.CreatedAt)), Exact: began.Exact, Run: true}}
 	}
 	add(took)
 	return v

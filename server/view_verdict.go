@@ -89,10 +89,6 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		if f := s.freezeLine(d.words); len(s.freezes) > 0 && f.Now == "" {
 			v.Reasons = append(v.Reasons, reasonView{Icon: upgrade.IconOK, Tone: upgrade.ToneOK, Bold: "No freeze.", Text: f.NowText})
 		}
-		v.Reasons = append(v.Reasons, reasonView{
-			Icon: upgrade.IconLock, Tone: upgrade.ToneIdle, Bold: "Locks again by itself",
-			Text: "if another run changes " + string(r.Environment) + ", if an answer grows too old, or if no watched branch leads to this content any more.",
-		})
 	}
 	v.Steps = hints(r, told.Next)
 	v.Button, v.Links = s.offers(d, p)
@@ -176,7 +172,7 @@ func reasons(d runData) []reasonView {
 
 // locksAgain says until when an open run stays open: as long as it would be opened again.
 func locksAgain(r upgrade.Run) string {
-	text := fmt.Sprintf("As soon as anything else is applied to %s, what was tested gets newer commits, or a check that is asked again fails.", r.Environment)
+	text := fmt.Sprintf("As soon as anything else is applied to %s, no watched branch leads to what was tested any more, an answer grows too old, or a check that is asked again fails.", r.Environment)
 	if r.Verdict != upgrade.VerdictOpen && r.Override != nil {
 		return strings.Replace(text, "or a check", "the override ends, or a check", 1)
 	}

@@ -24,6 +24,7 @@ type when struct {
 	Exact string // RFC 3339
 	Age   bool   // the text is an age, which a script keeps true
 	Left  bool   // the text is how long it is until then, which a script keeps true
+	Run   bool   // the text is how long it goes on since then, which a script keeps true
 }
 
 // stamp returns a point in time: the clock today, the weekday within a week, else the date.

@@ -2,6 +2,8 @@ package browser
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"testing"
 
 	"github.com/upgradegate/upgradegate/upgrade"
@@ -225,4 +227,17 @@ func (s *site) end483() {
 		r.From, r.Phase = r.Phase, upgrade.PhaseFailed
 		r.Causes = []upgrade.Cause{{Kind: upgrade.CauseApply, Message: "the provider says no"}}
 	})
+}
+
+// TestRunningTime: how long a run goes on is told each second, and the words are the server's own.
+func TestRunningTime(t *testing.T) {
+	t.Parallel()
+	p := openTab(t, newSite(t))
+	p.Open("/runs/483")
+	const said = `document.querySelector("#facts time[data-run]").textContent`
+	first := eval[string](p, said)
+	p.Until(said + ` !== ` + strconv.Quote(first))
+	if now := eval[string](p, said); !regexp.MustCompile(`^\d+\x{a0}min \d+\x{a0}s$`).MatchString(now) || !regexp.MustCompile(`^\d+\x{a0}min( \d+\x{a0}s)?$`).MatchString(first) {
+		t.Errorf("the page says %q, and then %q", first, now)
+	}
 }

@@ -3,19 +3,18 @@
   const $ = (id) => document.getElementById(id), live = $("live"), root = document.documentElement;
   const offset = Date.parse(root.dataset.now) - Date.now();
 
-  // Ages stay true.
+  // Ages stay true, and so does how long something runs.
+  const n = (v, unit) => `${v | 0}\u00a0${unit}`, short = (s) => s < 60 ? n(s, "s") : n(s / 60, "min");
+  const tick = (what, say) => {
+    for (const e of document.querySelectorAll(`time[data-${what}]`)) e.textContent = say((Date.now() + offset - Date.parse(e.dateTime)) / 1000) || e.textContent;
+  };
   setInterval(() => {
-    for (const e of document.querySelectorAll("time[data-age]")) {
-      const s = (Date.now() + offset - Date.parse(e.dateTime)) / 1000;
-      if (s < 7200) e.textContent = s < 5 ? "just now" : s < 60 ? `${s | 0}\u00a0s ago` : `${(s / 60) | 0}\u00a0min ago`;
-    }
-    for (const e of document.querySelectorAll("time[data-left]")) {
-      const s = (Date.parse(e.dateTime) - Date.now() - offset) / 1000;
-      e.textContent = s < 1 ? "a moment" : s < 60 ? `${s | 0}\u00a0s` : `${(s / 60) | 0}\u00a0min`;
-    }
+    tick("age", (s) => s < 5 ? "just now" : s < 7200 && short(s) + " ago");
+    tick("left", (s) => s > -1 ? "a moment" : short(-s));
   }, 10000);
+  setInterval(() => tick("run", (s) => s < 60 ? short(s) : s < 3600 ? short(s) + " " + n(s % 60, "s") : ""), 1000);
 
-  // A question opens where it is asked; without this script it is a page.
+  // A question opens where it is asked.
   document.addEventListener("click", async (e) => {
     const a = e.target.closest("a[data-act]");
     if (!a || e.defaultPrevented || e.ctrlKey || e.metaKey || e.shiftKey || e.button || !a.href.startsWith(location.origin + "/runs/")) return;
@@ -35,7 +34,7 @@
     dialog.showModal();
   });
 
-  // Comfort keys, for who wants them.
+  // Comfort keys.
   const keys = $("keys"), wish = $("keys-on");
   if (keys) {
     for (const e of document.querySelectorAll(".keyed")) e.hidden = false;
@@ -100,7 +99,7 @@
   on("htmx:sse:error", gone);
   on("htmx:sse:close", () => { up = false; gone(); });
   document.addEventListener("htmx:response:error", (e) => e.detail.ctx.response.status === 401 && gone(e, 401));
-  // Nobody else tries a first connection again.
+  // Nobody else tries again.
   setInterval(() => { if (!up && !dead && !document.hidden && !live._htmx?.sse) htmx.process(live, true); }, 5000);
 
   // The tab says the verdict.
@@ -109,7 +108,7 @@
     if (t) document.title = t.dataset.title;
   });
 
-  // No row moves under a pointer or a focus, for 30 s at most.
+  // No row moves under a finger, for 30 s.
   const board = $("board"), held = $("held"), waiting = new Set(), free = new Set(), rows = new Set();
   if (!board) return;
   let first = 0;
