@@ -63,14 +63,14 @@ func (k known) fits(f upgrade.RunSearch) bool {
 // words are of many runs.
 func TestSearchAmongMany(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.db")
-	makeRuns(t, path, 2500)
+	makeRuns(t, path, 1300)
 	s := mustOpen(t, "sqlite:"+path)
 	all := readKnown(t, path)
 	random := rand.New(rand.NewPCG(7, 11))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	pages := 0
-	for i := range 80 {
-		f := upgrade.RunSearch{Limit: 20 + random.IntN(300)}
+	for i := range 50 {
+		f := upgrade.RunSearch{Limit: 60 + random.IntN(300)}
 		for range random.IntN(4) {
 			f.Text += pick("platform", "person", "author1", "author", "stack-1", "stack", "number", "of", "edge", "0.12.3", "change-123") + " "
 		}
