@@ -202,7 +202,7 @@ func (a availability) before(ctx context.Context, in Input, rec *Recorder) (memo
 	if err != nil {
 		return "", fmt.Errorf("keep the baseline: %w", err)
 	}
-	rec.Passed("%s answered %s within %s before the apply, 99 %% of them within %s", a.Path.URL, counted(seen.sent-seen.failed, "probe"), length(a.Baseline), length(seen.p99))
+	rec.Passed("%s answered %s within %s before the apply, 99 %% of them within %s", a.Path.URL, counted(seen.sent-seen.failed, "probe"), probe.Length(a.Baseline), probe.Length(seen.p99))
 	return string(raw), nil
 }
 
@@ -249,7 +249,7 @@ func (w *outageWatch) wellBefore(s sight) error {
 	}
 	if s.blind > w.Baseline/2 {
 		return &upgrade.Error{
-			Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("this machine was too busy to look at the site for %s of %s", length(s.blind), length(w.Baseline)),
+			Code: upgrade.CodeUnavailable, Msg: fmt.Sprintf("this machine was too busy to look at the site for %s of %s", probe.Length(s.blind), probe.Length(w.Baseline)),
 			Hint: "give the service more CPU",
 		}
 	}

@@ -59,7 +59,7 @@ func (s *sight) slowest(limit float64) (worst *seenStrip, bad bool) {
 // slowly says it for people.
 func (w *outageWatch) slowly(one *seenStrip) string {
 	return fmt.Sprintf("%d of %s of stream %s took longer than %s (%s), the longest %s", one.seen.Slow, counted(one.seen.Sent, "probe"), one.stream.Name,
-		length(w.slowBeyond(one.stream.Name)), percent(float64(one.seen.Slow)/float64(one.seen.Sent)), length(one.seen.Max))
+		probe.Length(w.slowBeyond(one.stream.Name)), percent(float64(one.seen.Slow)/float64(one.seen.Sent)), probe.Length(one.seen.Max))
 }
 
 // overClass returns the no of a class that was met for longer than it may.
@@ -72,10 +72,10 @@ func (w *outageWatch) overClass(s sight) error {
 				inWords(class, 0), counted(seen.probes, "probe"), class)
 		case seen.surely > limit:
 			if class == probe.ClassSlow {
-				return FailBrief("the site was slow during the apply", "answers were slow for %s, limit %s for %s", length(seen.likely), length(limit), class)
+				return FailBrief("the site was slow during the apply", "answers were slow for %s, limit %s for %s", probe.Length(seen.likely), probe.Length(limit), class)
 			}
 			return FailBrief(fmt.Sprintf("the site was down for %s during the apply", roughly(seen.likely)),
-				"%s for %s in all, limit %s for %s", inWords(class, 0), length(seen.likely), length(limit), class)
+				"%s for %s in all, limit %s for %s", inWords(class, 0), probe.Length(seen.likely), probe.Length(limit), class)
 		}
 	}
 	return nil

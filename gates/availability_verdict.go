@@ -27,15 +27,15 @@ func (w *outageWatch) verdict(rec *Recorder, s sight, unrest bool) error {
 	if s.longest.Most > limit.Longest || s.atMost > limit.Total {
 		const cannot = "probes every %s cannot tell exactly"
 		if w.Strict {
-			return FailBrief("the site was perhaps down for longer than it may", "perhaps over the budget: %s; "+cannot, w.told(s), length(s.longest.every()))
+			return FailBrief("the site was perhaps down for longer than it may", "perhaps over the budget: %s; "+cannot, w.told(s), probe.Length(s.longest.every()))
 		}
-		rec.Warnf("perhaps over the budget: %s; "+cannot, w.told(s), length(s.longest.every()))
+		rec.Warnf("perhaps over the budget: %s; "+cannot, w.told(s), probe.Length(s.longest.every()))
 	}
 	if s.own > 0 {
 		rec.Warnf("%s", upgrade.Public(w.ownNetwork(s)))
 	}
 	if len(s.charged()) == 0 {
-		rec.Passed("%s answered all along: %s, one every %s", w.Path.URL, counted(s.sent, "probe"), length(w.Every))
+		rec.Passed("%s answered all along: %s, one every %s", w.Path.URL, counted(s.sent, "probe"), probe.Length(w.Every))
 		return nil
 	}
 	rec.Passed("%s", w.told(s))
@@ -66,7 +66,7 @@ func (w *outageWatch) overBudget(s sight) bool {
 func (w *outageWatch) certainly(s sight, unrest bool) error {
 	if o, ok := s.open(); ok {
 		return FailBrief("the site went down and did not recover, "+upgrade.LongOutage,
-			"%s was down when the watch ended, for %s by then: %s", w.where(s, o), length(o.Best), w.told(s))
+			"%s was down when the watch ended, for %s by then: %s", w.where(s, o), probe.Length(o.Best), w.told(s))
 	}
 	if w.overBudget(s) {
 		return w.no(s)
@@ -82,7 +82,7 @@ func (w *outageWatch) certainly(s sight, unrest bool) error {
 		return FailBrief("the site was slow during the apply", "%s, limit %s", w.slowly(slow), percent(w.Budget.Slow))
 	}
 	if unrest {
-		return FailBrief("the site did not come to rest after the apply", "outages went on after the apply, when the site was to be well for %s: %s", length(w.settle), w.told(s))
+		return FailBrief("the site did not come to rest after the apply", "outages went on after the apply, when the site was to be well for %s: %s", probe.Length(w.settle), w.told(s))
 	}
 	return nil
 }
@@ -124,21 +124,21 @@ func (w *outageWatch) tooBlind(s sight, longest time.Duration) *upgrade.Error {
 	err := &upgrade.Error{
 		Code: upgrade.CodeConflict,
 		Msg: fmt.Sprintf("this machine could not look at the site for %s at a time, %s in all, in which more could hide than the limits of %s and %s allow",
-			length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total)),
+			probe.Length(longest), probe.Length(s.blind), probe.Length(w.Budget.Longest), probe.Length(w.Budget.Total)),
 		Hint: "rehearse again; if it happens often, give the service more CPU",
 	}
 	from := s.blindest()
 	switch {
 	case w.stopped <= w.Longest && from != probe.Here:
 		err.Msg = fmt.Sprintf("nobody at %s could look at the site for %s at a time, %s in all, in which more could hide than the limits of %s and %s allow",
-			from, length(longest), length(s.blind), length(w.Budget.Longest), length(w.Budget.Total))
+			from, probe.Length(longest), probe.Length(s.blind), probe.Length(w.Budget.Longest), probe.Length(w.Budget.Total))
 		err.Hint = fmt.Sprintf("look into the log of agent %s: it was restarted, or its host was too busy; then rehearse again", from)
 	case w.stopped > w.Longest:
-		err.Msg = fmt.Sprintf("the apply went on for longer than the %s that are watched at most, so nobody looked at the site for %s", length(w.Longest), length(w.stopped-w.Longest))
+		err.Msg = fmt.Sprintf("the apply went on for longer than the %s that are watched at most, so nobody looked at the site for %s", probe.Length(w.Longest), probe.Length(w.stopped-w.Longest))
 		err.Hint = "set max_duration to more, and rehearse again"
 	case w.missed > 0:
 		err.Msg = fmt.Sprintf("the service was restarted during the apply, so this host did not look at the site for %s, in which more could hide than the limits of %s and %s allow",
-			length(s.longestBlind), length(w.Budget.Longest), length(w.Budget.Total))
+			probe.Length(s.longestBlind), probe.Length(w.Budget.Longest), probe.Length(w.Budget.Total))
 		err.Hint = "rehearse again; an agent goes on watching while the service is restarted"
 	}
 	return err
@@ -182,7 +182,7 @@ func (w *outageWatch) ownNetwork(s sight) error {
 	return &upgrade.Error{
 		Code: upgrade.CodeConflict,
 		Msg: fmt.Sprintf("the network of %s itself was out for %s: control %s was out too, so what happened to the site meanwhile cannot be told, limit %s",
-			strings.Join(slices.Sorted(maps.Keys(from)), " and "), length(max(s.own, s.longestOwn)), strings.Join(slices.Sorted(maps.Keys(names)), " and "), length(w.Budget.Longest)),
+			strings.Join(slices.Sorted(maps.Keys(from)), " and "), probe.Length(max(s.own, s.longestOwn)), strings.Join(slices.Sorted(maps.Keys(names)), " and "), probe.Length(w.Budget.Longest)),
 		Hint: "rehearse again; if it happens often, probe from another place as well",
 	}
 }
@@ -289,6 +289,6 @@ func (w *outageWatch) sentence(s sight) string {
 		return "no outage"
 	}
 	return fmt.Sprintf("longest outage %s, limit %s; %s, %s in total, limit %s; %s",
-		length(s.longest.Best), length(w.Budget.Longest), counted(outages, "outage"), length(s.total), length(w.Budget.Total),
+		probe.Length(s.longest.Best), probe.Length(w.Budget.Longest), counted(outages, "outage"), probe.Length(s.total), probe.Length(w.Budget.Total),
 		inWords(s.longest.Class, s.longest.Status))
 }

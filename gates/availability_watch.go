@@ -253,7 +253,7 @@ func (w *outageWatch) End(ctx context.Context, rec *Recorder) error {
 	recordChains(rec, w.chains)
 	rec.Watch(w.picture(s))
 	if w.before.Probes > 0 {
-		rec.Fact("Before the apply", "%s, 99 %% of them within %s, at %s", counted(w.before.Probes, "probe"), length(w.before.P99), strings.Join(w.before.Addresses, ", "))
+		rec.Fact("Before the apply", "%s, 99 %% of them within %s, at %s", counted(w.before.Probes, "probe"), probe.Length(w.before.P99), strings.Join(w.before.Addresses, ", "))
 	}
 	return w.verdict(rec, s, unrest)
 }
@@ -276,7 +276,7 @@ func (w *outageWatch) rest(ctx context.Context, rec *Recorder) (unrest bool) {
 		if look == looks {
 			return true
 		}
-		rec.Logf("look %d of %d: an outage after the apply; watching %s more", look, looks, length(w.settle))
+		rec.Logf("look %d of %d: an outage after the apply; watching %s more", look, looks, probe.Length(w.settle))
 		timer := time.NewTimer(w.settle)
 		select {
 		case <-timer.C:

@@ -17,29 +17,29 @@ const drawn = 100
 // record keeps what was probed and how it went.
 func (w *outageWatch) record(rec *Recorder, s sight) {
 	rec.Fact("Probed", "%s", w.Path.URL)
-	rec.Fact("Rate", "every %s, on %s", length(w.Every), counted(len(s.addresses), "address"))
+	rec.Fact("Rate", "every %s, on %s", probe.Length(w.Every), counted(len(s.addresses), "address"))
 	if len(s.addresses) > 1 {
-		rec.Fact("Rate", "every %s, on each of %d addresses", length(w.Every), len(s.addresses))
+		rec.Fact("Rate", "every %s, on each of %d addresses", probe.Length(w.Every), len(s.addresses))
 	}
-	rec.Fact("Probes", "%d in %s, %d failed", s.sent, length(s.watched), s.failed)
-	rec.Fact("Answers", "half of them within %s, 99 %% within %s", length(s.p50), length(s.p99))
+	rec.Fact("Probes", "%d in %s, %d failed", s.sent, probe.Length(s.watched), s.failed)
+	rec.Fact("Answers", "half of them within %s, 99 %% within %s", probe.Length(s.p50), probe.Length(s.p99))
 	blind := "never"
 	if s.blind > 0 || s.unsent > 0 {
-		blind = fmt.Sprintf("%s in all, %s at a time; %s not sent", length(s.blind), length(s.longestBlind), counted(s.unsent, "probe"))
+		blind = fmt.Sprintf("%s in all, %s at a time; %s not sent", probe.Length(s.blind), probe.Length(s.longestBlind), counted(s.unsent, "probe"))
 	}
 	rec.Fact("Prober could not see", "%s", blind)
 	if s.own > 0 {
-		rec.Fact("Own network out", "%s, by %s", length(s.own), counted(len(s.controls), "outage")+" of controls")
+		rec.Fact("Own network out", "%s, by %s", probe.Length(s.own), counted(len(s.controls), "outage")+" of controls")
 	}
 	if missing := w.notWatched(); missing != "" {
 		rec.Fact("Not watched", "%s", missing)
 	}
 	longest := "none"
 	if o := s.longest; o.Class != "" {
-		longest = fmt.Sprintf("%s (from %s to %s)", length(o.Best), length(o.Certain), length(o.Most))
+		longest = fmt.Sprintf("%s (from %s to %s)", probe.Length(o.Best), probe.Length(o.Certain), probe.Length(o.Most))
 	}
-	rec.Fact("Longest outage", "%s, limit %s", longest, length(w.Budget.Longest))
-	rec.Fact("Outages in total", "%s, limit %s", length(s.total), length(w.Budget.Total))
+	rec.Fact("Longest outage", "%s, limit %s", longest, probe.Length(w.Budget.Longest))
+	rec.Fact("Outages in total", "%s, limit %s", probe.Length(s.total), probe.Length(w.Budget.Total))
 }
 
 // notWatched says what no stream of probes would see.
@@ -82,8 +82,8 @@ func (w *outageWatch) recordStreams(rec *Recorder, s sight) {
 			name += " " + one.control
 		}
 		rows = append(rows, []string{
-			string(one.vantage), name, one.address.String(), length(one.stream.Every), strconv.Itoa(one.seen.Sent), strconv.Itoa(one.seen.Failed),
-			length(one.seen.P99), strconv.Itoa(one.seen.Slow), length(longest),
+			string(one.vantage), name, one.address.String(), probe.Length(one.stream.Every), strconv.Itoa(one.seen.Sent), strconv.Itoa(one.seen.Failed),
+			probe.Length(one.seen.P99), strconv.Itoa(one.seen.Slow), probe.Length(longest),
 		})
 	}
 	if len(rows) > 0 {
@@ -100,9 +100,9 @@ func (w *outageWatch) recordOutages(rec *Recorder, s sight) {
 		if o.control != "" {
 			words = "control " + o.control + ": " + words
 		} else if o.own > 0 {
-			words += fmt.Sprintf(", for %s of it with a control", length(o.own))
+			words += fmt.Sprintf(", for %s of it with a control", probe.Length(o.own))
 		}
-		row := []string{from.UTC().Format("15:04:05.000"), to.UTC().Format("15:04:05.000"), length(o.Best), words, o.address.String(), w.through(o)}
+		row := []string{from.UTC().Format("15:04:05.000"), to.UTC().Format("15:04:05.000"), probe.Length(o.Best), words, o.address.String(), w.through(o)}
 		if !o.address.IsValid() {
 			row[4] = "DNS"
 		}
@@ -202,31 +202,12 @@ func statusOr(status int) string {
 	return strconv.Itoa(status)
 }
 
-// length writes how long something took, as pages do: "38 ms", "0.24 s", "1.24 s", "2 min 5 s", "1 h 5 min".
-func length(d time.Duration) string {
-	switch {
-	case d < 100*time.Millisecond:
-		return strconv.FormatInt(d.Round(time.Millisecond).Milliseconds(), 10) + " ms"
-	case d < time.Minute:
-		return trimmed(strconv.FormatFloat(d.Seconds(), 'f', 2, 64)) + " s"
-	}
-	d = d.Round(time.Second)
-	units, rest := fmt.Sprintf("%d min", d/time.Minute), fmt.Sprintf(" %d s", d%time.Minute/time.Second)
-	if d >= time.Hour {
-		units, rest = fmt.Sprintf("%d h", d/time.Hour), fmt.Sprintf(" %d min", d%time.Hour/time.Minute)
-	}
-	if strings.HasPrefix(rest, " 0 ") {
-		return units
-	}
-	return units + rest
-}
-
-// roughly is length with less detail, for headlines.
+// roughly is probe.Length with less detail, for headlines.
 func roughly(d time.Duration) string {
 	if d < time.Second {
-		return length(d.Round(10 * time.Millisecond))
+		return probe.Length(d.Round(10 * time.Millisecond))
 	}
-	return length(d.Round(100 * time.Millisecond))
+	return probe.Length(d.Round(100 * time.Millisecond))
 }
 
 // trimmed returns a decimal number without zeros at its end.

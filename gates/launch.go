@@ -210,7 +210,7 @@ func (l launch) each(ctx context.Context, in Input, places []place, pre *preflig
 	for i, p := range places {
 		w := &watch{launch: l, rec: rec, pre: pre, name: l.trialName(in, fmt.Sprintf("-%d", i+1)), place: p.name}
 		took, err := w.trial(ctx, in, p.like)
-		row := []string{p.name, cmp.Or(w.zone, "–"), cmp.Or(w.instance, "–"), "healthy after " + length(took)}
+		row := []string{p.name, cmp.Or(w.zone, "–"), cmp.Or(w.instance, "–"), "healthy after " + probe.Length(took)}
 		slowest = max(slowest, took)
 		switch {
 		case Failed(err):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // maxEarlier is of how many earlier launches the median is taken.
@@ -159,7 +160,7 @@ func (l launch) believed(ctx context.Context, in Input, pre *preflight, took tim
 			Hint: "give the role what it lacks, then run the gates again",
 		}
 	}
-	rec.Passed("an instance started through %s was healthy after %s, %s allowed", l.Group, length(took), length(l.HealthyWithin))
+	rec.Passed("an instance started through %s was healthy after %s, %s allowed", l.Group, probe.Length(took), probe.Length(l.HealthyWithin))
 	return nil
 }
 
@@ -194,5 +195,5 @@ func (l launch) earlier(ctx context.Context, group string, rec *Recorder) {
 		return
 	}
 	slices.Sort(took)
-	rec.Fact("Earlier launches", "half of %d took at most %s", len(took), length(took[(len(took)-1)/2].Round(time.Second)))
+	rec.Fact("Earlier launches", "half of %d took at most %s", len(took), probe.Length(took[(len(took)-1)/2].Round(time.Second)))
 }

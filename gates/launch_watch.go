@@ -10,6 +10,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // The pieces of a launch's timeline.
@@ -145,7 +146,7 @@ func (w *watch) late() error {
 		w.rec.Quote("Console of "+w.instance, w.console, w.clock.Now())
 	}
 	return Advise(FailBrief(brief("%s cannot start new instances in time", w.env),
-		"no healthy instance within %s through %s: %s", length(w.HealthyWithin), w.through(), waits),
+		"no healthy instance within %s through %s: %s", probe.Length(w.HealthyWithin), w.through(), waits),
 		"look why the instance does not become healthy, or allow more time")
 }
 

@@ -115,9 +115,9 @@ func (w *outageWatch) recordNames(rec *Recorder, s sight) {
 		switch {
 		case least < 0:
 		case least == most:
-			ttl = length(most)
+			ttl = probe.Length(most)
 		default: // a server in between counts it down
-			ttl = length(least) + " to " + length(most)
+			ttl = probe.Length(least) + " to " + probe.Length(most)
 		}
 		rows = append(rows, []string{
 			w.began.Add(named.At).UTC().Format("15:04:05.000"), placeName(probe.Vantage(named.Vantage)), strings.Join(named.Addresses, ", "), ttl,
@@ -142,7 +142,7 @@ func recordDNS(rec *Recorder, looks []look) {
 			for _, each := range one.ladders {
 				addrs = append(addrs, each.Address.Addr().String())
 			}
-			rows = append(rows, []string{one.path.URL, placeName(one.from), strings.Join(addrs, ", "), length(ladder.TTL)})
+			rows = append(rows, []string{one.path.URL, placeName(one.from), strings.Join(addrs, ", "), probe.Length(ladder.TTL)})
 		}
 	}
 	if len(rows) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
+	"github.com/upgradegate/upgradegate/upgrade/probe"
 )
 
 // The pauses between the tries of a gate that could not tell for a reason that may pass.
@@ -204,7 +205,7 @@ func (r Runner) decide(ctx context.Context, result *upgrade.Result, passed strin
 		result.Outcome = upgrade.OutcomeUnknown
 		result.Message, result.Hint = r.masked(upgrade.Public(err)), r.masked(upgrade.HintOf(err))
 		if errors.Is(context.Cause(ctx), errDeadline) {
-			result.Message = fmt.Sprintf("no answer within %s: %s", length(result.Took.Round(time.Second)), result.Message)
+			result.Message = fmt.Sprintf("no answer within %s: %s", probe.Length(result.Took.Round(time.Second)), result.Message)
 		}
 		result.Evidence.Log = append(result.Evidence.Log, upgrade.LogLine{At: r.Clock.Now(), Text: r.masked(err.Error())})
 	}

@@ -46,7 +46,7 @@ func TestVarnishGateInTheLab(t *testing.T) {
 	}{
 		{"whole", lab.UsersShut, upgrade.OutcomePassed, "from the backend, from here and in-vpc", "", "", []string{"answered 200 past the cache"}},
 		{
-			"users_dropped", lab.UsersDropped, upgrade.OutcomeFailed, "TCP 80 does not answer within 800ms: a security group, network ACL or route drops it",
+			"users_dropped", lab.UsersDropped, upgrade.OutcomeFailed, "TCP 80 does not answer within 0.8 s: a security group, network ACL or route drops it",
 			"users are cut off while in-vpc inside gets through", "",
 			[]string{"✗ No answer", "Not reached"},
 		},

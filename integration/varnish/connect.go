@@ -86,7 +86,7 @@ func (c *climber) connected(took time.Duration) {
 		return
 	}
 	c.good(probe.LayerTCP, took, fmt.Sprintf("connected, but %s had to be repeated", counted(c.resent, "packet")))
-	c.lost(c.resent, "connecting took %s", took.Round(time.Millisecond))
+	c.lost(c.resent, "connecting took %s", probe.Length(took))
 }
 
 // lost warns that packets get lost on the way.

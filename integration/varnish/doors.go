@@ -57,7 +57,7 @@ func (p *Prober) tryDoor(ctx context.Context, addr netip.AddrPort) probe.Knock {
 	case probe.ClassTCPRefused:
 		k.Detail = "closed: refused"
 	case probe.ClassTCPTimeout:
-		k.Detail = "closed: no answer within " + p.limits.Connect.String()
+		k.Detail = "closed: no answer within " + probe.Length(p.limits.Connect)
 	case probe.ClassNetUnreachable:
 		if p.noRoute(ctx, addr) {
 			k.State, k.Detail = probe.RungNotAsked, fmt.Sprintf("this machine has no route to %s", addr.Addr())

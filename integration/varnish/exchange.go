@@ -59,7 +59,7 @@ func (c *climber) look(ctx context.Context, bypass bool) (*answer, error) {
 		c.good(probe.LayerProxy, 0, "version 2, LOCAL")
 	}
 	if n := retransmits(c.raw) - c.resent; n > 0 {
-		c.lost(n, "the answer took %s", got.took.Round(time.Millisecond))
+		c.lost(n, "the answer took %s", probe.Length(got.took))
 	}
 	return got, nil
 }

@@ -187,7 +187,7 @@ func (c *climber) fetched(got *answer, tr trace) error {
 		broken.detail = sentence(broken.class, c.t, c.addr, c.p.limits)
 		if broken.class == probe.ClassBackendSlow {
 			broken.detail = fmt.Sprintf("Varnish waits %s for the backend and then answers %d: the backend hangs, or what goes to it is dropped on the way",
-				got.firstByte.Round(100*time.Millisecond), got.status)
+				probe.Length(got.firstByte.Round(100*time.Millisecond)), got.status)
 		}
 	case got.status < 500:
 		return nil // the backend answered; whether with the right thing is a matter of content

@@ -44,7 +44,7 @@ func (c *climber) large(ctx context.Context) error {
 		}
 		switch broken.class { //nolint:exhaustive // the others say what they are
 		case probe.ClassHTTPBody, probe.ClassHTTPFirstByte:
-			return fail(broken.class, "small answers come whole, but this one does not within %s: large packets get lost on the way (MTU), or the backend stalls", c.p.limits.Response)
+			return fail(broken.class, "small answers come whole, but this one does not within %s: large packets get lost on the way (MTU), or the backend stalls", probe.Length(c.p.limits.Response))
 		}
 		broken.layer, broken.detail = probe.LayerContent, want.Page+": "+broken.detail
 		return broken

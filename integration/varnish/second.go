@@ -34,7 +34,7 @@ func (c *climber) secondLook(ctx context.Context, broken *brokenError) error {
 		twice := "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\nUser-Agent: " + c.p.agent + "\r\nConnection: close\r\n\r\n"
 		if c.answers(ctx, []byte(twice)) {
 			broken.layer = probe.LayerBackend
-			broken.detail = "small answers come, but this page does not begin within " + c.p.limits.Response.String() +
+			broken.detail = "small answers come, but this page does not begin within " + probe.Length(c.p.limits.Response) +
 				": the backend hangs, the way to it drops packets, or large packets get lost on the way here (MTU)"
 			c.good(probe.LayerVarnish, 0, "answers by itself")
 		}

@@ -20,7 +20,7 @@ func sentence(class probe.Class, t *target, addr netip.AddrPort, limits probe.Li
 	case probe.ClassDNSServfail:
 		return fmt.Sprintf("DNS fails to answer for %s: the server refuses, or the zone is broken", t.host)
 	case probe.ClassDNSTimeout:
-		return fmt.Sprintf("DNS does not answer for %s within %s: its port is dropped, or the server is gone", t.host, limits.DNS)
+		return fmt.Sprintf("DNS does not answer for %s within %s: its port is dropped, or the server is gone", t.host, probe.Length(limits.DNS))
 	case probe.ClassDNSRefused:
 		return "the DNS server refuses the question: nothing listens there"
 	case probe.ClassNetUnreachable:
@@ -30,11 +30,11 @@ func sentence(class probe.Class, t *target, addr netip.AddrPort, limits probe.Li
 	case probe.ClassTCPRefused:
 		return port + " is refused: nothing listens there, or a firewall rejects"
 	case probe.ClassTCPTimeout:
-		return fmt.Sprintf("%s does not answer within %s: a security group, network ACL or route drops it, or the host is gone", port, limits.Connect)
+		return fmt.Sprintf("%s does not answer within %s: a security group, network ACL or route drops it, or the host is gone", port, probe.Length(limits.Connect))
 	case probe.ClassTCPReset:
 		return port + " is reset while connecting: a proxy or load balancer in between gives up"
 	case probe.ClassTLSTimeout:
-		return fmt.Sprintf("%s takes the connection but does not finish TLS within %s: the terminator hangs", port, limits.Connect)
+		return fmt.Sprintf("%s takes the connection but does not finish TLS within %s: the terminator hangs", port, probe.Length(limits.Connect))
 	case probe.ClassTLSNotTLS:
 		return port + " answers plain HTTP where TLS was expected"
 	case probe.ClassTLSReset:
@@ -59,11 +59,11 @@ func httpSentence(class probe.Class, t *target, limits probe.Limits) string {
 	switch class { //nolint:exhaustive // see sentence
 	case probe.ClassHTTPFirstByte:
 		if t.path.Plain {
-			return fmt.Sprintf("connected, but not a byte of an answer within %s: the server hangs", limits.Response)
+			return fmt.Sprintf("connected, but not a byte of an answer within %s: the server hangs", probe.Length(limits.Response))
 		}
-		return fmt.Sprintf("connected, but not a byte of an answer within %s: Varnish hangs", limits.Response)
+		return fmt.Sprintf("connected, but not a byte of an answer within %s: Varnish hangs", probe.Length(limits.Response))
 	case probe.ClassHTTPBody:
-		return fmt.Sprintf("the answer begins but does not end within %s: the backend stalls, or large packets get lost on the way (MTU)", limits.Response)
+		return fmt.Sprintf("the answer begins but does not end within %s: the backend stalls, or large packets get lost on the way (MTU)", probe.Length(limits.Response))
 	case probe.ClassHTTPEOF:
 		if t.tls && t.path.Plain {
 			return "TLS stands, but the connection closes without an answer: what is behind the terminator is down"

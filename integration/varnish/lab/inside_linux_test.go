@@ -159,7 +159,7 @@ func TestDoors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := doors(User); strings.Contains(got, open) || !strings.Contains(got, "10.77.2.10:6086 ok closed: no answer within 800ms") {
+	if got := doors(User); strings.Contains(got, open) || !strings.Contains(got, "10.77.2.10:6086 ok closed: no answer within 0.8 s") {
 		t.Errorf("shut, but got %s", got)
 	}
 	if got := doors(Peer); !strings.Contains(got, open) {

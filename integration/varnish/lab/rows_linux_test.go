@@ -77,7 +77,7 @@ func routeRows() []row {
 		{name: "no_route", fault: NoRoute, layer: probe.LayerTCP, class: probe.ClassNetUnreachable, says: "this machine has no route to 10.77.2.10"},
 		{name: "router_unreachable", fault: RouteUnreachable, layer: probe.LayerTCP, class: probe.ClassHostUnreachable, says: "10.77.2.10 cannot be reached"},
 		{name: "router_prohibits", fault: RouteProhibited, layer: probe.LayerTCP, class: probe.ClassHostUnreachable, says: "a router or a firewall says so"},
-		{name: "router_blackhole", fault: RouteBlackhole, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "TCP 80 does not answer within 800ms"},
+		{name: "router_blackhole", fault: RouteBlackhole, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "TCP 80 does not answer within 0.8 s"},
 		{name: "no_return_route", fault: NoReturnRoute, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "a security group, network ACL or route drops it"},
 		{
 			name: "wrong_next_hop", fault: WrongNextHop, layer: probe.LayerTCP, class: probe.ClassTCPTimeout, says: "or route drops it",
@@ -91,7 +91,7 @@ func routeRows() []row {
 		{
 			name: "large_packets_lost", fault: LargePacketsLost, layer: probe.LayerContent, class: probe.ClassHTTPBody, or: probe.ClassHTTPFirstByte,
 			edit: func(p *probe.Path) { p.Large = probe.Large{Page: "/big", MinBytes: 200_000} },
-			says: "/big: small answers come whole, but this one does not within 1.5s: large packets get lost on the way (MTU)",
+			says: "/big: small answers come whole, but this one does not within 1.5 s: large packets get lost on the way (MTU)",
 		},
 		{name: "large_page", fault: LargePacketsLost, page: "/big", layer: probe.LayerBackend, class: probe.ClassHTTPBody, or: probe.ClassHTTPFirstByte, says: "(MTU)"},
 	}
@@ -143,8 +143,8 @@ func varnishRows(secret string) []row {
 		{name: "backends_down_cached_page", fault: BackendsDown, page: "/", edit: bypass, layer: probe.LayerBackend, class: probe.ClassBackendFetch, same: true, says: "Backend fetch failed"},
 		{name: "backends_down_stale_page", fault: aged(BackendsDown), page: "/", layer: probe.LayerCache, class: probe.ClassStale, same: true, says: "does not get a newer one: the backend fails behind it"},
 		{name: "backends_down_health_page", fault: BackendsDown, page: HealthPath, edit: func(p *probe.Path) { p.Expect.BodyContains = "" }, warns: probe.ClassHealthByVCL, says: HealthPath + " is answered by Varnish itself (VCL)"},
-		{name: "backends_hang", fault: BackendsHang, layer: probe.LayerBackend, class: probe.ClassHTTPFirstByte, same: true, says: "small answers come, but this page does not begin within 1.5s: the backend hangs"},
-		{name: "backends_hang_slow_503", fault: BackendsHang, limits: patient, layer: probe.LayerBackend, class: probe.ClassBackendSlow, same: true, says: "Varnish waits 3s for the backend and then answers 503: the backend hangs"},
+		{name: "backends_hang", fault: BackendsHang, layer: probe.LayerBackend, class: probe.ClassHTTPFirstByte, same: true, says: "small answers come, but this page does not begin within 1.5 s: the backend hangs"},
+		{name: "backends_hang_slow_503", fault: BackendsHang, limits: patient, layer: probe.LayerBackend, class: probe.ClassBackendSlow, same: true, says: "Varnish waits 3 s for the backend and then answers 503: the backend hangs"},
 		{name: "backends_dropped", fault: BackendsFiltered("tcp dport 8080 drop"), layer: probe.LayerBackend, class: probe.ClassHTTPFirstByte, or: probe.ClassBackendSlow, same: true, says: "drop"},
 		{name: "wrong_backend_port", fault: WrongBackendPort, layer: probe.LayerBackend, class: probe.ClassBackendFetch, same: true, says: "Backend fetch failed"},
 		{name: "forced_sick", fault: ForcedSick, layer: probe.LayerBackend, class: probe.ClassBackendFetch, same: true, says: "Backend fetch failed"},
