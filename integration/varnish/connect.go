@@ -170,6 +170,7 @@ func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, e
 		}
 		return nil, c.broke(probe.LayerTCP, class)
 	}
+	conn = unwatch(conn)
 	if err := c.preamble(ctx, conn); err != nil {
 		_ = conn.Close() // as below
 		return nil, err
