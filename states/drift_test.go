@@ -45,16 +45,15 @@ func TestPlanOfWhatIsThere(t *testing.T) {
 }
 
 func TestPlanThatCannotBeMade(t *testing.T) {
-	h := newHouse(t, stack("a"))
 	for name, test := range map[string]struct {
 		state upgrade.StateName
-		set   func()
+		set   func(h *house)
 		want  upgrade.Code
 	}{
-		"unknown":     {"b/staging", func() {}, upgrade.CodeNotFound},
-		"foreign":     {"network", func() {}, upgrade.CodeNotFound},
-		"unprotected": {"a/production", func() { h.unprotected["main"], h.unprotected["staging"] = true, true }, upgrade.CodeForbidden},
-		"deployed_without_the_stack": {"a/production", func() {
+		"unknown":     {"b/staging", func(*house) {}, upgrade.CodeNotFound},
+		"foreign":     {"network", func(*house) {}, upgrade.CodeNotFound},
+		"unprotected": {"a/production", func(h *house) { h.unprotected["main"], h.unprotected["staging"] = true, true }, upgrade.CodeForbidden},
+		"deployed_without_the_stack": {"a/production", func(h *house) {
 			h.without["tm0"] = true
 			if err := h.db.SetBase(t.Context(), upgrade.Base{Stack: "a", Tree: "tm0", Commit: "m0", At: h.clock.Now()}); err != nil {
 				t.Fatal(err)
@@ -62,13 +61,14 @@ func TestPlanThatCannotBeMade(t *testing.T) {
 		}, upgrade.CodeConflict},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.set()
-			defer func() { h.unprotected = map[string]bool{} }()
+			h := newHouse(t, stack("a"))
+			test.set(h)
 			if _, err := h.States.Plan(t.Context(), test.state); upgrade.CodeOf(err) != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
 	}
+	h := newHouse(t, stack("a"))
 	h.planFails = errors.New("no provider")
 	if _, err := h.States.Plan(t.Context(), "a/staging"); err == nil {
 		t.Error("a plan that failed was made")
