@@ -94,7 +94,7 @@ func askLab(t *testing.T, l *lab.Lab) upgrade.Result {
 	at := func(from lab.Place) gates.Prober {
 		reach := varnish.Allow{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Ports: []uint16{80, 443, 6082, 6086, 8080}}
 		return varnish.New(varnish.Config{
-			Guard: varnish.Guard{Allow: []varnish.Allow{reach}}, Dial: l.Dialer(from), Resolver: l.Resolver(from),
+			Guard: varnish.Guard{Allow: []varnish.Allow{reach}}, Within: l.Within(from), Resolver: l.Resolver(from),
 			Limits: probe.Limits{Response: 1500 * time.Millisecond},
 		})
 	}

@@ -159,7 +159,7 @@ func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.p.limits.Connect)
 	defer cancel()
-	conn, err := c.p.dial(ctx, "tcp", c.addr.String())
+	conn, err := c.p.direct(ctx, c.addr)
 	if err != nil {
 		if local := localTrouble(err); local != nil {
 			return nil, local
@@ -170,7 +170,6 @@ func (c *climber) connectOnce(ctx context.Context, cfg *tls.Config) (net.Conn, e
 		}
 		return nil, c.broke(probe.LayerTCP, class)
 	}
-	conn = unwatch(conn)
 	if err := c.preamble(ctx, conn); err != nil {
 		_ = conn.Close() // as below
 		return nil, err

@@ -36,9 +36,10 @@ type Config struct {
 	Guard     Guard        // what may be dialled; the zero value: public addresses only
 	Limits    probe.Limits // bounds of one attempt; zero fields take their defaults
 	UserAgent string       // empty: DefaultUserAgent
-	// Dial connects to a literal address, from wherever the caller wants to look from, such as another
-	// network namespace. Nil: from this process, with the guard on the socket itself. Every address is
-	// checked by the guard either way.
+	// Within runs do where the prober is to look from, such as on a thread in another network namespace. Nil: here.
+	Within func(do func() error) error
+	// Dial connects to a literal address in place of the prober, and Within is not asked. Nil: the prober does, with
+	// the guard on the socket itself. Every address is checked by the guard either way.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver asks DNS. Nil: the system's way.
 	Resolver resolver
@@ -53,7 +54,8 @@ type Prober struct {
 	limits   probe.Limits
 	agent    string
 	dial     dialer
-	route    dialer // asked for UDP only, to learn whether there is a route
+	direct   func(context.Context, netip.AddrPort) (net.Conn, error) // dial, for connections that nothing but a deadline cuts short
+	route    dialer                                                  // asked for UDP only, to learn whether there is a route
 	resolver resolver
 	now      func() time.Time
 }
@@ -75,9 +77,11 @@ func New(cfg Config) *Prober {
 		now:      cfg.Now,
 	}
 	if p.dial == nil {
-		// No keep-alive packets: a connection lives for one request.
-		p.route = (&net.Dialer{}).DialContext
-		p.dial = (&net.Dialer{Control: p.control, KeepAlive: -1, FallbackDelay: -1}).DialContext
+		p.connectFrom(cfg.Within)
+	} else {
+		p.direct = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			return p.dial(ctx, "tcp", addr.String())
+		}
 	}
 	if p.resolver == nil {
 		p.resolver = NewResolver(nil)
@@ -86,6 +90,32 @@ func New(cfg Config) *Prober {
 		p.now = time.Now //nolint:forbidigo // the documented default: latencies are real
 	}
 	return p
+}
+
+// connectFrom has the prober connect by itself, from within.
+func (p *Prober) connectFrom(within func(do func() error) error) {
+	if within == nil {
+		within = func(do func() error) error { return do() }
+	}
+	from := func(d *net.Dialer) dialer {
+		return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			err = within(func() (err error) {
+				conn, err = d.DialContext(ctx, network, address)
+				return err
+			})
+			return conn, err
+		}
+	}
+	p.route = from(&net.Dialer{})
+	p.dial = from(&net.Dialer{Control: p.control, KeepAlive: -1, FallbackDelay: -1}) // no keep-alive packets: most connections live for one request
+	direct := &sockets{}
+	p.direct = func(ctx context.Context, addr netip.AddrPort) (conn net.Conn, err error) {
+		err = within(func() (err error) {
+			conn, err = direct.connect(ctx, addr)
+			return err
+		})
+		return conn, err
+	}
 }
 
 // Climb looks at path once: one ladder for each address behind its name, in DNS's order, or a single one

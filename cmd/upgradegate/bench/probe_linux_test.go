@@ -305,7 +305,7 @@ func staging(t *testing.T, l *lab.Lab, how lab.Break, lengths []time.Duration, t
 func (w *watcher) watch(ctx context.Context, t *testing.T, l *lab.Lab) {
 	t.Helper()
 	cfg := labConfig()
-	cfg.Dial = l.Dialer(lab.User)
+	cfg.Within = l.Within(lab.User)
 	if w.every == 0 {
 		w.poll(ctx, cfg, l)
 		return

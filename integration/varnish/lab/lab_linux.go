@@ -220,6 +220,11 @@ func (l *Lab) Dialer(from Place) func(ctx context.Context, network, address stri
 	}
 }
 
+// Within runs do on a thread at a place, for [varnish.Config]: sockets that are made in it live there.
+func (l *Lab) Within(from Place) func(do func() error) error {
+	return func(do func() error) error { return inNamespace(l.ns(from), do) }
+}
+
 // Resolver asks the lab's DNS from a place, for [Host].
 func (l *Lab) Resolver(from Place) *net.Resolver {
 	dial := l.Dialer(from)

@@ -94,7 +94,7 @@ func pid() string {
 // prober returns what a prober needs to look at a lab from a place.
 func prober(l *Lab, from Place, limits probe.Limits) varnish.Config {
 	all := varnish.Allow{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Ports: []uint16{80, 443, 6082, 6086, 8080}}
-	return varnish.Config{Guard: varnish.Guard{Allow: []varnish.Allow{all}}, Limits: limits, Dial: l.Dialer(from), Resolver: l.Resolver(from)}
+	return varnish.Config{Guard: varnish.Guard{Allow: []varnish.Allow{all}}, Limits: limits, Within: l.Within(from), Resolver: l.Resolver(from)}
 }
 
 func limits() probe.Limits {

@@ -21,7 +21,7 @@ func staged(t *testing.T, l *Lab, path probe.Path, every, before, down, after ti
 	ended := make(chan error, 1)
 	go func() {
 		p := varnish.New(varnish.Config{
-			Guard: guard(t), Limits: limits(), Dial: l.Dialer(User), Resolver: l.Resolver(User),
+			Guard: guard(t), Limits: limits(), Within: l.Within(User), Resolver: l.Resolver(User),
 		})
 		ended <- p.Stream(ctx, probe.Stream{Path: path, Every: every}, func(s probe.Sample) {
 			tallies[s.Address.IsValid()].Add(s)
