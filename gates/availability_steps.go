@@ -36,6 +36,9 @@ func (w *outageWatch) recordSteps(rec *Recorder, s sight) {
 		return false
 	})
 	rec.Marks(w.kept)
+	if step, ok := w.within(s.longest, w.steps...).only(); ok && len(s.charged()) > 0 {
+		rec.About(step.Address)
+	}
 }
 
 // within returns which of the steps were under way during an outage.

@@ -70,6 +70,9 @@ func TestAvailabilitySteps(t *testing.T) {
 			if got.Outcome != upgrade.OutcomeFailed || !strings.HasSuffix(got.Message, test.says) || got.Brief != test.brief || got.Hint != test.hint {
 				t.Errorf("got %s %q\nbrief %q\nhint %q", got.Outcome, got.Message, got.Brief, got.Hint)
 			}
+			if about := got.Evidence.About; (test.hint != "") != (len(about) == 1 && about[0] == test.marks[0].Address) || len(about) > 1 {
+				t.Errorf("it is about %q", about)
+			}
 			row := got.Evidence.Tables[0].Rows[0]
 			if len(got.Evidence.Marks) != len(test.marks) || test.cell != "" && row[len(row)-1] != test.cell || (len(got.Warnings) > 0) != (test.err != nil) {
 				t.Errorf("got marks %+v, row %v, warnings %v", got.Evidence.Marks, row, got.Warnings)

@@ -127,6 +127,7 @@ func (g grants) check(ctx context.Context, in Input, rec *Recorder) error {
 	}
 	q.record()
 	if len(q.faults) > 0 {
+		q.whatDid(in.Plan)
 		q.whoDid(ctx)
 		return q.refuse()
 	}

@@ -1,6 +1,7 @@
 package gates_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -11,17 +12,18 @@ import (
 	"github.com/upgradegate/upgradegate/internal/testkit"
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
 // afterChange asks a kms-grants gate before and after a change of the account.
-func afterChange(t *testing.T, env upgrade.EnvName, start, change func(*fakeKeys)) (result upgrade.Result, aws *fakeKeys) {
+func afterChange(t *testing.T, env upgrade.EnvName, start, change func(*fakeKeys), applied ...plan.Change) (result upgrade.Result, aws *fakeKeys) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		aws = newKeys()
 		start(aws)
 		g := grantsGate(t, aws, env)
 		runner := gates.Runner{Clock: upgrade.SystemClock{}}
-		in := gates.Input{Run: upgrade.Run{ID: 7, Environment: "staging", Applies: 1}, Apply: 1}
+		in := gates.Input{Run: upgrade.Run{ID: 7, Environment: "staging", Applies: 1}, Apply: 1, Plan: plan.Summary{Changes: applied}}
 		in.Befores = runner.Before(t.Context(), []gates.Gate{g}, in)
 		if before := in.Befores[0]; before.Outcome != upgrade.OutcomePassed {
 			t.Fatalf("before: %s %s", before.Outcome, before.Message)
@@ -120,6 +122,37 @@ func TestS12GrantsAgainstTheStart(t *testing.T) {
 			}
 			if test.warns == "" && warned != "" || !strings.Contains(warned, test.warns) {
 				t.Errorf("warned %q, want %q", warned, test.warns)
+			}
+		})
+	}
+}
+
+// TestGrantsInTerraform: a grant that is lost is led back to the resource whose end took it away, and to no other.
+func TestGrantsInTerraform(t *testing.T) {
+	resource := func(address string, action plan.Action, id string) plan.Change {
+		return plan.Change{Address: address, Type: "aws_kms_grant", Action: action, Before: json.RawMessage(`{"grant_id":"` + id + `","name":"x"}`)}
+	}
+	revoke := func(f *fakeKeys) { f.grants[key1] = nil }
+	const mine = "module.kms.aws_kms_grant.asg"
+	id := newKeys().grants[key1][0].ID
+	for _, tt := range []struct {
+		name    string
+		applied []plan.Change
+		change  func(*fakeKeys)
+		about   []string
+		fact    string
+	}{
+		{"destroyed", []plan.Change{resource("aws_kms_grant.other", plan.Delete, "id-of-another"), resource(mine, plan.Delete, id)}, revoke, []string{key1, mine}, mine + ", which held the grant asg-ebs, was destroyed"},
+		{"replaced", []plan.Change{resource(mine, plan.Replace, id)}, revoke, []string{key1, mine}, mine + ", which held the grant asg-ebs, was replaced"},
+		{"forgotten", []plan.Change{resource(mine, plan.Forget, id)}, revoke, []string{key1}, ""},
+		{"not_by_this_plan", nil, revoke, []string{key1}, ""},
+		{"id_unknown", []plan.Change{resource(mine, plan.Delete, "")}, revoke, []string{key1}, ""},
+		{"nothing_lost", []plan.Change{resource(mine, plan.Delete, id)}, nothing, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, _ := afterChange(t, "staging", nothing, tt.change, tt.applied...)
+			if !slices.Equal(got.Evidence.About, tt.about) || fact(got, "In Terraform") != tt.fact {
+				t.Errorf("about %q: %q", got.Evidence.About, fact(got, "In Terraform"))
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/upgradegate/upgradegate/upgrade"
 	"github.com/upgradegate/upgradegate/upgrade/cloud"
+	"github.com/upgradegate/upgradegate/upgrade/plan"
 )
 
 // trailDelay is how late CloudTrail may know of a call; trailGivenUp, when it is not asked any more.
@@ -58,6 +59,30 @@ func (q *inquest) inquiry() inquiry {
 		ask.Keys = append(ask.Keys, k.key.ARN)
 	}
 	return ask
+}
+
+// whatDid names the resources of Terraform's that took away what is lost, as far as the plan that was applied says so.
+func (q *inquest) whatDid(applied plan.Summary) {
+	var words []string
+	for _, f := range q.faults {
+		q.rec.About(f.key)
+	}
+	for i := range applied.Changes {
+		change := &applied.Changes[i]
+		if change.Type != "aws_kms_grant" || !destroys(change) {
+			continue
+		}
+		id := grantOf(change.Before).ID
+		at := slices.IndexFunc(q.diffs, func(d difference) bool { return id != "" && d.before.ID == id && len(d.gone) > 0 })
+		if at < 0 {
+			continue
+		}
+		q.rec.About(change.Address)
+		words = append(words, fmt.Sprintf("%s, which held the grant %s, was %s", change.Address, grantName(q.diffs[at].before), participle(string(change.Action))))
+	}
+	if len(words) > 0 {
+		q.rec.Fact("In Terraform", "%s", strings.Join(words, "; "))
+	}
 }
 
 // whoDid asks CloudTrail who took away what is lost. What it does not know yet is no reason to wait: it is

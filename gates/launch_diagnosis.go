@@ -14,6 +14,7 @@ import (
 type diagnosis struct {
 	words  string // "": nobody knows
 	proven bool
+	about  []string // what it comes of
 	advice string
 	mend   bool // the keys are it, so what mends them helps
 }
@@ -48,6 +49,9 @@ func (w *watch) failed(ctx context.Context, activity cloud.Activity) error {
 	case d.words == "":
 	case d.proven:
 		w.rec.Fact("Cause", "%s", d.words)
+		for _, key := range d.about {
+			w.rec.About(key)
+		}
 	default:
 		w.rec.Fact("Likely cause", "%s", d.words)
 	}
@@ -94,7 +98,7 @@ func diagnoseKey(pre *preflight) diagnosis {
 	switch {
 	case pre != nil && len(pre.lacks) > 0:
 		return diagnosis{
-			words: strings.Join(pre.lacks, "; "), proven: true, mend: true,
+			words: strings.Join(pre.lacks, "; "), proven: true, mend: true, about: pre.without,
 			advice: "look at the key policy, which denies it, then run the gates again",
 		}
 	case pre != nil && pre.problem == nil && len(pre.keys) > 0:

@@ -20,6 +20,7 @@ type preflight struct {
 	chain   chain
 	keys    []keyState
 	lacks   []string // in words, one for each key of which the role certainly lacks something
+	without []string // ARNs of those keys
 	mend    []repair
 	problem error // why it is not whole; nil if it is
 }
@@ -67,7 +68,7 @@ func (pre *preflight) look(ctx context.Context, l launch, rec *Recorder) error {
 		}
 		pre.keys = append(pre.keys, state)
 		if words, sure := stateFault(key); sure {
-			pre.lacks = append(pre.lacks, fmt.Sprintf("the key %s %s", key.ARN, words))
+			pre.lacks, pre.without = append(pre.lacks, fmt.Sprintf("the key %s %s", key.ARN, words)), append(pre.without, key.ARN)
 			pre.mend = append(pre.mend, revive(key)...)
 		}
 		rights := state.rightsOf(who)
@@ -77,6 +78,7 @@ func (pre *preflight) look(ctx context.Context, l launch, rec *Recorder) error {
 			continue
 		}
 		pre.lacks = append(pre.lacks, fmt.Sprintf("the role %s lacks %s on key %s", principalName(who.role, who.account), strings.Join(lack, ", "), key.ARN))
+		pre.without = append(pre.without, key.ARN)
 		if !slices.ContainsFunc(rights, func(r right) bool { return r.policy.deny == yes }) {
 			pre.mend = append(pre.mend, grantAnew(l.Group, key.ARN, who.role))
 		}

@@ -1,6 +1,7 @@
 package gates_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,9 @@ func TestLaunchDiagnosis(t *testing.T) {
 				if value := fact(got, name); (name == test.fact) != (value != "") || name == test.fact && !strings.Contains(value, test.says) {
 					t.Errorf("%s: %q, want %s: %q", name, value, test.fact, test.says)
 				}
+			}
+			if about := got.Evidence.About; test.fact == "Cause" != slices.Equal(about, []string{key1}) || test.fact != "Cause" && len(about) > 0 {
+				t.Errorf("it is about %q", about)
 			}
 			if !strings.Contains(got.Hint, test.hint) || (fact(got, "Repair") != "") != test.repair {
 				t.Errorf("hint %q, repair %q", got.Hint, fact(got, "Repair"))

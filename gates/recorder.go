@@ -125,6 +125,16 @@ func (r *Recorder) Watch(watch *upgrade.Watch) {
 	r.evidence.Watch = watch
 }
 
+// About names something that a no comes of: see [upgrade.Evidence].
+func (r *Recorder) About(what string) {
+	what = r.mask(what)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if what != "" && !slices.Contains(r.evidence.About, what) {
+		r.evidence.About = append(r.evidence.About, what)
+	}
+}
+
 // Logf adds a line to the gate's own log.
 func (r *Recorder) Logf(format string, args ...any) {
 	text := r.mask(fmt.Sprintf(format, args...))
@@ -178,6 +188,7 @@ func (r *Recorder) close() (evidence upgrade.Evidence, warnings []string, passed
 		Facts: slices.Clone(r.evidence.Facts), Tables: slices.Clone(r.evidence.Tables),
 		Quotes: slices.Clone(r.evidence.Quotes), Spans: slices.Clone(r.evidence.Spans),
 		Marks: slices.Clone(r.evidence.Marks), Log: slices.Clone(r.evidence.Log), Watch: r.evidence.Watch,
+		About: slices.Clone(r.evidence.About),
 	}
 	if r.dropped > 0 {
 		evidence.Log = append(evidence.Log, upgrade.LogLine{At: r.now(), Text: fmt.Sprintf("%d more lines were not kept", r.dropped)})

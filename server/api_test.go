@@ -84,8 +84,8 @@ func TestAPIRun(t *testing.T) {
 	if n := len(decode[page[wireResult]](t, s.get("/api/v1/runs/481/gates")).Items); n != 6 {
 		t.Errorf("%d gates", n)
 	}
-	events := decode[page[wireEvent]](t, s.get("/api/v1/runs/481/events?after=4")).Items
-	if len(events) != 2 || events[0].Seq != 5 {
+	events := decode[page[wireEvent]](t, s.get("/api/v1/runs/481/events?after=7")).Items
+	if len(events) != 2 || events[0].Seq != 8 {
 		t.Errorf("events %+v", events)
 	}
 }

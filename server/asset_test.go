@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -227,7 +228,7 @@ func TestLongPlan(t *testing.T) {
 	if len(groups) != 2 || groups[0].Title != "Destroyed 10" || len(groups[0].Lines) != 10 || groups[0].More != 0 {
 		t.Fatalf("destroyed: %+v", groups)
 	}
-	if g := groups[1]; g.Title != "Changed in place 990" || len(g.Lines) != mostPlanLines-10 || g.More != 880 || g.Lines[0] != (planLine{"r900", "failed", "bad"}) || g.Lines[1].Address != "r0" {
+	if g := groups[1]; g.Title != "Changed in place 990" || len(g.Lines) != mostPlanLines-10 || g.More != 880 || !reflect.DeepEqual(g.Lines[0], planLine{ID: "changed-901", Address: "r900", State: "failed", Tone: "bad"}) || g.Lines[1].Address != "r0" {
 		t.Errorf("%s, %d lines and %d more, first %+v", g.Title, len(g.Lines), g.More, g.Lines[0])
 	}
 }

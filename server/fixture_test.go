@@ -68,6 +68,7 @@ func blockedResults() []upgrade.Result {
 					},
 				}},
 				Quotes: []upgrade.Quote{{Source: "CloudTrail", Text: "RevokeGrant by role/terraform-staging", At: at("08:46:02")}},
+				About:  []string{"alias/edge-ebs", "module.kms.aws_kms_grant.asg_ebs"},
 			},
 		},
 		{
@@ -82,6 +83,7 @@ func blockedResults() []upgrade.Result {
 					{Name: "In service"},
 				},
 				Quotes: []upgrade.Quote{{Source: "EC2 Auto Scaling", Text: "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: Client.InternalError: Client error on launch", At: at("08:50:07")}},
+				About:  []string{"alias/edge-ebs"},
 				Log: []upgrade.LogLine{
 					{At: at("08:49:26"), Text: "desired capacity of gate-probe-481 0 → 1"},
 					{At: at("08:50:07"), Text: "i-0c41d9e7a2b6f3058 terminated: Client.InternalError"},
@@ -93,7 +95,7 @@ func blockedResults() []upgrade.Result {
 			Outcome: upgrade.OutcomeFailed, Message: "1.3 s unreachable during the apply, 0.5 s allowed", StartedAt: at("08:45:14"), Took: 4*time.Minute + 3*time.Second,
 			Evidence: upgrade.Evidence{
 				Facts: []upgrade.Fact{{Name: "Longest outage", Value: "1.3 s"}, {Name: "Allowed", Value: "0.5 s"}, {Name: "Failed probes", Value: "13 of 2430"}, {Name: "Broke at", Value: "TCP"}},
-				Watch: watch, Marks: marks,
+				Watch: watch, Marks: marks, About: []string{"module.edge.aws_security_group_rule.varnish_in[0]"},
 				Spans: []upgrade.Span{
 					{Name: "Apply", From: at("08:45:14"), To: at("08:49:17")},
 					{Name: "Unreachable (TCP)", From: at("08:46:35").Add(200 * time.Millisecond), To: at("08:46:36").Add(500 * time.Millisecond), Failed: true},
@@ -157,9 +159,12 @@ func fullWorld() *world {
 		{Run: 481, At: at("08:43:48"), Kind: upgrade.EventCreated, Who: "GitLab", Text: "A push to staging started the run"},
 		{Run: 481, At: at("08:45:14"), Kind: upgrade.EventPhase, Who: "by rule", Text: "Apply started, no question asked", Data: map[string]string{"from": "judging", "to": "applying"}},
 		{Run: 481, At: at("08:46:02"), Kind: upgrade.EventResource, Text: "module.kms.aws_kms_grant.asg_ebs destroyed", Data: map[string]string{"address": "module.kms.aws_kms_grant.asg_ebs", "action": "delete", "state": "done"}},
+		{Run: 481, At: at("08:46:35"), Kind: upgrade.EventResource, Text: "module.edge.aws_security_group_rule.varnish_in[0] destroyed", Data: map[string]string{"address": "module.edge.aws_security_group_rule.varnish_in[0]", "action": "delete", "state": "done"}},
+		{Run: 481, At: at("08:46:36"), Kind: upgrade.EventResource, Text: "module.edge.aws_security_group_rule.varnish_in[0] made", Data: map[string]string{"address": "module.edge.aws_security_group_rule.varnish_in[0]", "action": "create", "state": "done"}},
+		{Run: 481, At: at("08:46:40"), Kind: upgrade.EventResource, Text: "module.edge.aws_launch_template.edge changed", Data: map[string]string{"address": "module.edge.aws_launch_template.edge", "action": "update", "state": "done"}},
 		{Run: 481, At: at("08:49:17"), Kind: upgrade.EventPhase, Who: "by rule", Text: "Applied; waiting for it to settle", Data: map[string]string{"from": "applying", "to": "settling"}},
 		{Run: 481, At: at("08:50:33"), Kind: upgrade.EventPhase, Who: "by rule", Text: "Gates blocked the run", Data: map[string]string{"from": "checking", "to": "blocked"}},
-		{Run: 481, At: at("08:50:34"), Kind: upgrade.EventStatus, Who: "by rule", Text: "GitLab was told: failed", Data: map[string]string{"state": "failed"}},
+		{Run: 481, At: at("08:50:34"), Kind: upgrade.EventStatus, Who: "by rule", Text: "GitLab shows failed on 8f2c1ab", Data: map[string]string{"state": "failed", "commit": string(commitA)}},
 	} {
 		w.write(e)
 	}

@@ -101,9 +101,8 @@ func (v *wholePlan) fill(run upgrade.Run, summary plan.Summary, results []upgrad
 	}
 	for _, action := range changeOrder() {
 		sign, _, tone := changeWords(action)
-		word := map[string]string{"delete": "destroyed", "replace": "replaced", "forget": "forgotten", "update": "changed", "create": "added"}[action]
 		if n := counts[plan.Action(action)]; n > 0 {
-			v.Counts = append(v.Counts, countView{sign, word, n, tone})
+			v.Counts = append(v.Counts, countView{sign, doneWord(action), n, tone})
 		}
 	}
 	from = min(from, max(0, v.All-1))
@@ -136,57 +135,18 @@ func (v *wholePlan) fill(run upgrade.Run, summary plan.Summary, results []upgrad
 
 func (v *wholePlan) groups(shown []plan.Change, results []upgrade.Result, run upgrade.Run) {
 	room := planBytes
-	broke := brokenBy(results, run)
+	against := noesOf(runData{run: run, results: wayBackOf(run, nil).newest(results)})
 	for _, c := range shown {
 		sign, title, tone := changeWords(string(c.Action))
 		if n := len(v.Groups); n == 0 || v.Groups[n-1].Title != title {
 			v.Groups = append(v.Groups, resourceGroup{Sign: sign, Title: title, Tone: tone})
 		}
-		row := resourceRow{Address: c.Address, Kind: typeTitle(c.Type), Beside: besideChange(c), Broke: broke(c.Address)}
+		row := resourceRow{Address: c.Address, Kind: typeTitle(c.Type), Beside: besideChange(c), Broke: against.links(c.Address, runPath(run.ID))}
 		row.Diff = attributes(c, room)
 		room -= len(row.Diff)
 		row.Open = tone == "bad" && row.Diff != "" && len(shown) <= 20
 		g := &v.Groups[len(v.Groups)-1]
 		g.Rows = append(g.Rows, row)
-	}
-}
-
-// brokenBy finds the gates that did not pass and name a resource in what they saw.
-func brokenBy(results []upgrade.Result, run upgrade.Run) func(address string) []link {
-	d := runData{run: run, results: wayBackOf(run, nil).newest(results)}
-	type named struct {
-		gate link
-		text string
-	}
-	var all []named
-	for _, r := range d.results {
-		if r.Outcome != upgrade.OutcomeFailed {
-			continue
-		}
-		var b strings.Builder
-		b.WriteString(r.Message)
-		for _, f := range r.Evidence.Facts {
-			b.WriteString("\n" + f.Value)
-		}
-		for _, t := range r.Evidence.Tables {
-			for _, row := range t.Rows {
-				b.WriteString("\n" + strings.Join(row, "\n"))
-			}
-		}
-		for _, m := range r.Evidence.Marks {
-			if m.Failed {
-				b.WriteString("\n" + m.Address)
-			}
-		}
-		all = append(all, named{link{Text: kindTitle(r.Kind) + " said no", Href: runPath(run.ID) + "#" + gateID(d, r)}, b.String()})
-	}
-	return func(address string) (found []link) {
-		for _, one := range all {
-			if strings.Contains(one.text, address) {
-				found = append(found, one.gate)
-			}
-		}
-		return found
 	}
 }
 

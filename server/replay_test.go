@@ -45,6 +45,9 @@ func TestAsOf(t *testing.T) {
 		{upgrade.PhaseQueued, 0, 0, 0, false},
 		{upgrade.PhaseApplying, 0, 1, 0, true}, // the journal has no event of its judging, so nothing says that it was planned
 		{upgrade.PhaseApplying, 0, 1, 0, true},
+		{upgrade.PhaseApplying, 0, 1, 0, true},
+		{upgrade.PhaseApplying, 0, 1, 0, true},
+		{upgrade.PhaseApplying, 0, 1, 0, true},
 		{upgrade.PhaseSettling, 0, 2, 0, true},
 		{upgrade.PhaseBlocked, 0, 5, 4, true},
 		{upgrade.PhaseBlocked, 10, 5, 4, true},
@@ -112,14 +115,14 @@ func TestReplayPage(t *testing.T) {
 		has    []string
 		hasNot []string
 	}{
-		"first":       {"/runs/481/replay", 200, []string{"<h1>A push to staging started the run.</h1>", "Event 1 of 6", `href="/runs/481/replay?at=2" rel="next"`, `aria-current="true"`, "No gate had answered by then.", "3 stretches in which nothing happened are shortened to 1\u00a0min of the run: 2\u00a0min 57\u00a0s are left out.", "<noscript>"}, []string{">First<", "The run goes on"}},
+		"first":       {"/runs/481/replay", 200, []string{"<h1>A push to staging started the run.</h1>", "Event 1 of 9", `href="/runs/481/replay?at=2" rel="next"`, `aria-current="true"`, "No gate had answered by then.", "3 stretches in which nothing happened are shortened to 1\u00a0min of the run: 2\u00a0min 19\u00a0s are left out.", "<noscript>"}, []string{">First<", "The run goes on"}},
 		"while":       {"/runs/481/replay?at=3", 200, []string{"<h1>Apply started, no question asked.</h1>", "2\u00a0min 14\u00a0s after it began", "asg_ebs destroyed"}, []string{"asg-ebs on alias"}},
-		"by_time":     {"/runs/481/replay?t=2000", 200, []string{"Event 2 of 6"}, nil},
-		"last":        {"/runs/481/replay?at=6", 200, []string{"<h1>Gates blocked the run.</h1>", "asg-ebs on alias", "Event 6 of 6"}, []string{">Last<"}},
+		"by_time":     {"/runs/481/replay?t=2000", 200, []string{"Event 2 of 9"}, nil},
+		"last":        {"/runs/481/replay?at=9", 200, []string{"<h1>Gates blocked the run.</h1>", "asg-ebs on alias", "Event 9 of 9"}, []string{">Last<"}},
 		"live":        {"/runs/483/replay", 200, []string{"The run goes on. This is its journal up to", `09:16:00`, `<a href="/runs/483/replay">Reload with what came since</a>`, `<a href="/runs/483">watch the run itself</a>`, "Nothing is in the journal of run 483"}, nil},
 		"grows":       {"/runs/484/replay", 200, []string{`<a href="/runs/484/replay?at=1">Reload with what came since</a>`}, nil},
 		"paged":       {"/runs/480/replay?at=150", 200, []string{"events 101 to 200 of 250", "Events before", "/runs/480/replay?at=201"}, []string{"Note 100.</td>"}},
-		"none_such":   {"/runs/481/replay?at=7", 404, []string{"has no event 7", "It has 6."}, nil},
+		"none_such":   {"/runs/481/replay?at=10", 404, []string{"has no event 10", "It has 9."}, nil},
 		"no_number":   {"/runs/481/replay?at=x", 400, nil, nil},
 		"no_run":      {"/runs/512/replay", 404, nil, nil},
 		"unknown_key": {"/runs/481/replay?speed=60", 400, nil, nil},
@@ -151,7 +154,7 @@ func TestReplayPage(t *testing.T) {
 	if w := s.get("/runs/483/replay/parts/scene"); w.Code != http.StatusNotFound {
 		t.Errorf("the scene of an empty journal is answered %d", w.Code)
 	}
-	if !regexp.MustCompile(`data-seq="4" data-play="\d+" data-next="\d+"`).MatchString(page) || !strings.Contains(s.get("/runs/481/replay?at=6").Body.String(), `data-next="-1"`) {
+	if !regexp.MustCompile(`data-seq="4" data-play="\d+" data-next="\d+"`).MatchString(page) || !strings.Contains(s.get("/runs/481/replay?at=9").Body.String(), `data-next="-1"`) {
 		t.Error("the scene does not say when the next one is")
 	}
 }

@@ -83,7 +83,7 @@ func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := fullWorld()
 		s := newSite(t, w)
-		got, cancel := s.listen(t.Context(), "/events?scope=run:481&after=6", "")
+		got, cancel := s.listen(t.Context(), "/events?scope=run:481&after=9", "")
 		defer cancel()
 		if said := got.take(); said != "hello" || got.header.Get("Content-Type") != "text/event-stream" || got.header.Get("X-Accel-Buffering") != "no" {
 			t.Fatalf("begins with %q, %v", said, got.header)
@@ -97,7 +97,7 @@ func TestStream(t *testing.T) {
 		time.Sleep(time.Second)
 		w.write(gateEvent(481))
 		synctest.Wait()
-		if said := got.take(); said != "verdict rail gates log@7" {
+		if said := got.take(); said != "verdict rail gates log@10" {
 			t.Errorf("told %q", said)
 		}
 		// A burst is told once per pulse, and its end always.
@@ -112,7 +112,7 @@ func TestStream(t *testing.T) {
 		}
 		time.Sleep(pulse - time.Since(begun))
 		synctest.Wait()
-		if said := got.take(); said != "verdict rail gates log@27" {
+		if said := got.take(); said != "verdict rail gates log@30" {
 			t.Errorf("told %q after the pulse", said)
 		}
 		time.Sleep(silence + pulse)
@@ -135,7 +135,7 @@ func TestStreamOfTheBoard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := fullWorld()
 		s := newSite(t, w)
-		got, cancel := s.listen(t.Context(), "/events?scope=board&after=6", "")
+		got, cancel := s.listen(t.Context(), "/events?scope=board&after=9", "")
 		defer cancel()
 		got.take()
 		time.Sleep(time.Second)
@@ -143,12 +143,12 @@ func TestStreamOfTheBoard(t *testing.T) {
 		w.write(gateEvent(483))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if said := got.take(); said != "progress@8" {
+		if said := got.take(); said != "progress@11" {
 			t.Errorf("told %q", said)
 		}
 		w.write(upgrade.Event{Run: 484, Kind: upgrade.EventPhase})
 		synctest.Wait()
-		if said := got.take(); said != "lead attention ready progress step recent@9" {
+		if said := got.take(); said != "lead attention ready progress step recent@12" {
 			t.Errorf("told %q", said)
 		}
 	})
@@ -156,16 +156,16 @@ func TestStreamOfTheBoard(t *testing.T) {
 
 func TestStreamComesBack(t *testing.T) {
 	for _, tc := range []struct{ name, last, want string }{
-		{"nothing_missed", "6", "hello"},
-		{"two_missed", "4", "hello verdict rail gates plan log facts audit@6"},
-		{"number_of_another_journal", "4711", "hello resync@6"},
-		{"no_number", "x", "hello resync@6"},
-		{"negative", "-1", "hello resync@6"},
-		{"from_the_beginning", "0", "hello verdict facts audit rail gates plan log@6"},
+		{"nothing_missed", "9", "hello"},
+		{"two_missed", "7", "hello verdict rail gates plan log facts audit@9"},
+		{"number_of_another_journal", "4711", "hello resync@9"},
+		{"no_number", "x", "hello resync@9"},
+		{"negative", "-1", "hello resync@9"},
+		{"from_the_beginning", "0", "hello verdict facts audit rail gates plan log@9"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, cancel := newSite(t, fullWorld()).listen(t.Context(), "/events?scope=run:481&after=6", tc.last)
+				got, cancel := newSite(t, fullWorld()).listen(t.Context(), "/events?scope=run:481&after=9", tc.last)
 				defer cancel()
 				if said := got.take(); said != tc.want {
 					t.Errorf("told %q, want %q", said, tc.want)
@@ -182,15 +182,15 @@ func TestStreamAfterALongGap(t *testing.T) {
 			w.write(gateEvent(481))
 		}
 		s := newSite(t, w)
-		got, cancel := s.listen(t.Context(), "/events?scope=run:481", "6")
+		got, cancel := s.listen(t.Context(), "/events?scope=run:481", "9")
 		defer cancel()
-		if said := got.take(); said != "hello resync@1007" {
+		if said := got.take(); said != "hello resync@1010" {
 			t.Errorf("told %q", said)
 		}
 		time.Sleep(time.Second)
 		w.write(gateEvent(481))
 		synctest.Wait()
-		if said := got.take(); said != "verdict rail gates log@1008" {
+		if said := got.take(); said != "verdict rail gates log@1011" {
 			t.Errorf("told %q", said)
 		}
 	})
@@ -241,7 +241,7 @@ func TestShutdownWithStreams(t *testing.T) {
 	for i := range many {
 		open.Add(1)
 		ended.Go(func() {
-			lines, err := openStream(t.Context(), server, "/events?scope=board&after=6")
+			lines, err := openStream(t.Context(), server, "/events?scope=board&after=9")
 			if err != nil || !lines.Scan() {
 				open.Done()
 				told <- fmt.Sprintf("stream %d did not open: %v", i, err)

@@ -27,15 +27,18 @@ type countView struct {
 
 type planGroup struct {
 	Sign, Title string
+	Done        string // what was done to each, as in "destroyed"
 	Tone        string
 	Lines       []planLine
 	More        int // lines that only the full plan has
 }
 
 type planLine struct {
+	ID      string // of the element; empty: nothing refers to it
 	Address string
 	State   string // what came of it; empty: done
 	Tone    string
+	Broke   []link // gates that said no to it
 }
 
 // changeOrder is the order of risk. The words are those of plan.Action, as the journal has them.
@@ -67,6 +70,14 @@ func planOf(d runData) planView {
 		v.Title += ", on the way back"
 	}
 	v.Groups = planGroups(d.events)
+	against := noesOf(d)
+	for _, g := range v.Groups {
+		for i, line := range g.Lines {
+			if line.ID != "" {
+				g.Lines[i].Broke = against.links(line.Address, "")
+			}
+		}
+	}
 	if len(v.Groups) == 0 {
 		v.Empty = "Nothing has been applied yet. The full plan has every line."
 		if p.Changes() == 0 {
@@ -112,9 +123,13 @@ func planGroups(events []upgrade.Event) []planGroup {
 	for _, action := range changeOrder() {
 		g := planGroup{}
 		g.Sign, g.Title, g.Tone = changeWords(action)
+		g.Done = doneWord(action)
 		for _, address := range order {
 			if ch := found[address]; ch.action == action {
 				line := planLine{Address: address}
+				if g.Tone != "" || ch.state == "failed" { // a risky one
+					line.ID = fmt.Sprintf("changed-%d", slices.Index(order, address)+1)
+				}
 				switch ch.state {
 				case "failed":
 					line.State, line.Tone = "failed", "bad"
@@ -154,6 +169,11 @@ func planRank(l planLine) int {
 		return 1
 	}
 	return 2
+}
+
+// doneWord says what was done to a resource.
+func doneWord(action string) string {
+	return map[string]string{"delete": "destroyed", "replace": "replaced", "forget": "forgotten", "update": "changed", "create": "added"}[action]
 }
 
 func changeWords(action string) (sign, title, tone string) {

@@ -29,13 +29,14 @@ type verdictView struct {
 	Button     *button
 	Links      []button
 	Asked      string // what was asked and is not done yet
+	Told       reasonView
 	Title      string // of the tab, kept true by a script
 }
 
 type causeView struct {
-	Text, Hint string
-	Link       link // to the evidence, or to the run that it comes from
-	Number     int
+	Text   string
+	Chain  []link // from what was done to the evidence, or to the run that it comes from
+	Number int
 }
 
 // reasonView is an icon with a sentence.
@@ -63,7 +64,7 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		Live: told.Live, Next: told.Next, Title: fmt.Sprintf("%s: %s %s", told.Look.Word, r.Stack, r.Version),
 		Production: productionView{Path: runPath(r.ID), Lines: production(d)},
 	}
-	broken := productionCauses(d)
+	broken, against, changed := productionCauses(d), noesOf(d), planGroups(d.events)
 	for i, cause := range slices.Concat(broken, r.Causes) {
 		if i == 3 {
 			v.More = fmt.Sprintf("and %d more below", len(broken)+len(r.Causes)-3)
@@ -72,11 +73,14 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		cv := causeView{Number: i + 1, Text: glued(stop(cause.Message))}
 		switch {
 		case i < len(broken):
-			cv.Link = link{Text: "See production", Href: "/environments"}
+			cv.Chain = []link{{Text: "See production", Href: "/environments"}}
 		case cause.Run != 0:
-			cv.Link = link{Text: "See run " + cause.Run.String(), Href: runPath(cause.Run)}
+			cv.Chain = []link{{Text: "See run " + cause.Run.String(), Href: runPath(cause.Run)}}
 		case cause.Gate != "":
-			cv.Link = link{Text: "See the evidence", Href: "#" + anchor(d, cause.Gate)}
+			cv.Chain = against.chain(cause, changed)
+			if slices.ContainsFunc(v.Causes, func(said causeView) bool { return slices.Equal(said.Chain, cv.Chain) }) {
+				cv.Chain = []link{against.evidence(cause)} // the way there stands above
+			}
 		}
 		v.Causes = append(v.Causes, cv)
 	}
@@ -91,6 +95,7 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		}
 	}
 	v.Steps = hints(r, told.Next)
+	v.Told = toldOf(d)
 	v.Button, v.Links = s.offers(d, p)
 	if !r.Phase.Live() && len(d.events) > 0 {
 		v.Links = append(v.Links, button{Text: "Time-lapse", Href: runPath(r.ID) + "/replay"})
@@ -99,6 +104,30 @@ func (s *Server) verdict(d runData, p upgrade.Person) verdictView {
 		v.Asked = fmt.Sprintf("%s asked to %s at %s. It is done as soon as the run can.", q.By.Name, requestVerb(q.Kind), d.words.second(q.At).Text)
 	}
 	return v
+}
+
+// toldOf says where people see the run's state without this page.
+func toldOf(d runData) reasonView {
+	r := d.run
+	for _, e := range slices.Backward(d.events) {
+		if e.Kind != upgrade.EventStatus {
+			continue
+		}
+		if e.Data["state"] != string(r.Phase.CommitState()) {
+			break // of an earlier phase
+		}
+		on := "the commit"
+		if commit := upgrade.Commit(e.Data["commit"]); commit != "" {
+			on = "commit " + commit.Short()
+		}
+		for _, answer := range r.Answers {
+			if answer.MergeRequest != 0 && answer.Commit == upgrade.Commit(e.Data["commit"]) {
+				on += fmt.Sprintf(" and in !%d", answer.MergeRequest)
+			}
+		}
+		return reasonView{Text: fmt.Sprintf("GitLab shows “%s” on %s since", e.Data["state"], on), When: d.words.stamp(e.At)}
+	}
+	return reasonView{Text: "GitLab does not show this yet."}
 }
 
 // stop ends a sentence.

@@ -164,6 +164,7 @@ type wireEvidence struct {
 	Quotes []wireQuote `json:"quotes,omitempty"`
 	Spans  []wireSpan  `json:"spans,omitempty"`
 	Steps  []wireMark  `json:"steps,omitempty"` // of Terraform's meanwhile
+	About  []string    `json:"about,omitempty"` // what a no comes of: addresses of Terraform's resources, ARNs of keys
 	Watch  *wireWatch  `json:"watch,omitempty"` // single probes are had as CSV
 	Log    []wireLine  `json:"log,omitempty"`
 }

@@ -84,7 +84,7 @@ func wireResultOf(r upgrade.Result, back bool, now time.Time) wireResult {
 	for _, m := range r.Evidence.Marks {
 		e.Steps = append(e.Steps, wireMark{m.Address, m.Action, utc(m.From), utc(m.To), m.Failed})
 	}
-	e.Watch = wireWatchOf(r.Run, r)
+	e.About, e.Watch = r.Evidence.About, wireWatchOf(r.Run, r)
 	for _, l := range r.Evidence.Log {
 		e.Log = append(e.Log, wireLine{utc(l.At), l.Text})
 	}

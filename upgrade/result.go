@@ -88,6 +88,9 @@ type Evidence struct {
 	Marks  []Mark // what Terraform did meanwhile, in the order of time
 	Log    []LogLine
 	Watch  *Watch `json:",omitempty"` // of a gate that watched a site
+	// About names what a no comes of: addresses of Terraform's resources, ARNs of keys. Noes about the same thing have
+	// one cause.
+	About []string `json:",omitempty"`
 }
 
 // Fact is one named value, such as "AMI" → "ami-0abc".

@@ -14,10 +14,10 @@ func TestReplay(t *testing.T) {
 	const number = `document.querySelector("#scene .next h2").textContent`
 
 	p.Open("/runs/481/replay")
-	p.Until(number + ` !== "Event 1 of 6" && document.querySelector("#play").textContent === "Pause"`)
+	p.Until(number + ` !== "Event 1 of 9" && document.querySelector("#play").textContent === "Pause"`)
 	p.Run("take hold of the slider", `const s = document.querySelector("#slider"); s.focus(); s.value = s.max; s.dispatchEvent(new Event("input"))`)
-	p.Until(number + ` === "Event 6 of 6" && document.querySelector("#play").textContent === "Play again"`)
-	if at := eval[string](p, `document.querySelector(".journal [aria-current]").dataset.seq`); at != "6" {
+	p.Until(number + ` === "Event 6 of 9" && document.querySelector("#play").textContent === "Play again"`)
+	if at := eval[string](p, `document.querySelector(".journal [aria-current]").dataset.seq`); at != "9" {
 		t.Errorf("event %s is marked in the journal", at)
 	}
 	if !eval[bool](p, `document.activeElement.id === "slider"`) {
@@ -32,13 +32,13 @@ func TestReplay(t *testing.T) {
 	p.Until(`document.querySelector("#said").textContent === "The server did not answer. Try again." && document.querySelector("#play").textContent === "Play"`)
 	s.refusing("")
 	p.Click("#play")
-	p.Until(number + ` === "Event 6 of 6"`)
+	p.Until(number + ` === "Event 6 of 9"`)
 
 	p.Scripts(false)
 	p.Open("/runs/481/replay")
 	p.Click(`a[rel="next"]`)
 	p.Scripts(true)
-	p.Until(number + ` === "Event 2 of 6"`)
+	p.Until(number + ` === "Event 2 of 9"`)
 }
 
 // TestPaper: what is printed has its evidence open, and nothing to press.
