@@ -26,9 +26,8 @@ type searches interface {
 	// SearchRuns returns runs newest first. older is where the same search goes on, as its Before; 0: there is
 	// nothing more. A search that would have to look at too many runs ends early, perhaps with none found.
 	SearchRuns(ctx context.Context, f upgrade.RunSearch) (found []upgrade.Run, older upgrade.RunID, err error)
-	// CountRuns counts what a search finds by phase, by stack and by month, as upgrade.CountEach does; with a
-	// text only of the newest, and whole is false if there are more.
-	CountRuns(ctx context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error)
+	// FindRuns is SearchRuns, and counts what it finds.
+	FindRuns(ctx context.Context, f upgrade.RunSearch) (upgrade.RunsFound, error)
 }
 
 // evidence is where what a run found and did is read. A run that has none gives an empty list.

@@ -134,7 +134,12 @@ func (w *world) matches(r upgrade.Run, text string) bool {
 	return true
 }
 
-func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error) {
+func (w *world) FindRuns(ctx context.Context, f upgrade.RunSearch) (found upgrade.RunsFound, err error) {
+	found.Whole = true
+	if found.Runs, found.Older, err = w.SearchRuns(ctx, f); err != nil {
+		return found, err
+	}
+	var counts []upgrade.RunCount
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.runs {
@@ -142,7 +147,8 @@ func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgr
 			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
 		}
 	}
-	return upgrade.CountEach(counts, f), true, nil
+	found.Counts = upgrade.CountEach(counts, f)
+	return found, nil
 }
 
 func (w *world) OpenRequests(_ context.Context, id upgrade.RunID) ([]upgrade.Request, error) {

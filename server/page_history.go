@@ -101,28 +101,24 @@ func (s *Server) historyPage(c *gin.Context) error {
 	if q.err != nil {
 		return q.err
 	}
-	found, older, err := s.searches.SearchRuns(c.Request.Context(), f)
+	found, err := s.searches.FindRuns(c.Request.Context(), f)
 	if err != nil {
 		return fmt.Errorf("search runs: %w", err)
 	}
-	counts, whole, err := s.searches.CountRuns(c.Request.Context(), f)
-	if err != nil {
-		return fmt.Errorf("count runs: %w", err)
-	}
-	page := historyView(f, counts, whole)
+	page := historyView(f, found.Counts, found.Whole)
 	w := s.words()
-	for _, r := range found {
+	for _, r := range found.Runs {
 		page.Rows = append(page.Rows, s.historyRow(r, w))
 	}
-	if older != 0 {
+	if found.Older != 0 {
 		values := c.Request.URL.Query()
-		values.Set("before", older.String())
+		values.Set("before", found.Older.String())
 		page.Next = address(c.Request.URL.Path, values)
 	}
 	if len(page.Rows) == 0 {
 		page.Empty = nothingFound(f)
-		if older != 0 {
-			page.Empty = strings.TrimSuffix(page.Empty, ".") + fmt.Sprintf(" back to run %d.", older)
+		if found.Older != 0 {
+			page.Empty = strings.TrimSuffix(page.Empty, ".") + fmt.Sprintf(" back to run %d.", found.Older)
 		}
 	}
 	return s.show(c, http.StatusOK, "history", s.layout(c, page.Headline, page))

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -14,27 +16,17 @@ const stackNames = `WITH RECURSIVE names (stack) AS (
 // newestOfStacks returns the newest run of each stack in one of the phases, newest first: one look into an
 // index for each stack and phase.
 func newestOfStacks(ctx context.Context, t tx, phases []upgrade.Phase, most int) ([]upgrade.Run, error) {
-	type last struct {
-		stack upgrade.StackName
-		id    int64
+	text, args := "SELECT max(0", make([]any, len(phases)) // 0: max of one value would be an aggregate
+	for i, phase := range phases {
+		text += fmt.Sprintf(", coalesce((SELECT max(r.id) FROM runs r WHERE r.stack = names.stack AND r.phase = $%d), 0)", i+1)
+		args[i] = string(phase)
 	}
-	newest := map[upgrade.StackName]int64{}
-	for _, phase := range phases {
-		all, err := list(ctx, t, func(scan func(...any) error) (l last, err error) { return l, scan(&l.stack, &l.id) },
-			stackNames+` SELECT stack, coalesce((SELECT max(r.id) FROM runs r WHERE r.stack = names.stack AND r.phase = $1), 0) FROM names WHERE stack IS NOT NULL`, string(phase))
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range all {
-			newest[l.stack] = max(newest[l.stack], l.id)
-		}
+	ids, err := list(ctx, t, func(scan func(...any) error) (id int64, err error) { return id, scan(&id) },
+		stackNames+" "+text+") FROM names WHERE stack IS NOT NULL", args...)
+	if err != nil {
+		return nil, err
 	}
-	ids := make([]int64, 0, len(newest))
-	for _, id := range newest {
-		if id != 0 {
-			ids = append(ids, id)
-		}
-	}
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return id == 0 })
 	ids = newestFirst(ids)
 	return runsOf(ctx, t, ids[:min(len(ids), most)])
 }

@@ -3,29 +3,57 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
 
-// CountRuns counts the runs that a search finds by phase, by stack and by month, as upgrade.CountEach does; with
-// a text only the newest, and whole is false if there are more.
-func (s *Store) CountRuns(ctx context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error) {
-	whole = true
-	err = s.view(ctx, "count runs", func(t tx) error {
+// FindRuns is SearchRuns, and counts by phase, by stack and by month what the search finds from the newest on. With a
+// text it counts some hundred, and says so if there are more.
+func (s *Store) FindRuns(ctx context.Context, f upgrade.RunSearch) (found upgrade.RunsFound, err error) {
+	err = s.view(ctx, "find runs", func(t tx) error {
+		q := finder{ctx: ctx, t: t, RunSearch: f, most: limit(f.Limit, 50, 500)}
 		if len(searchWords(f.Text)) == 0 {
-			counts, err = sums(ctx, t, f)
+			found.Whole = true
+			if found.Counts, err = sums(ctx, t, f); err != nil {
+				return err
+			}
+			found.Runs, found.Older, err = q.page()
 			return err
 		}
-		q := finder{ctx: ctx, t: t, RunSearch: upgrade.RunSearch{Text: f.Text}, most: maxCounted}
-		if err := q.find(); err != nil {
+		all := finder{ctx: ctx, t: t, RunSearch: upgrade.RunSearch{Text: f.Text}, most: maxCounted}
+		if err := all.find(); err != nil {
 			return err
 		}
-		whole = q.older == 0
-		all, err := countsOf(ctx, t, q.found)
-		counts = upgrade.CountEach(all, f)
+		counts, err := countsOf(ctx, t, all.found)
+		if err != nil {
+			return err
+		}
+		found.Counts, found.Whole = upgrade.CountEach(counts, f), all.older == 0
+		if !q.among(all) {
+			found.Runs, found.Older, err = q.page()
+			return err
+		}
+		found.Runs, found.Older, err = q.read()
 		return err
 	})
-	return counts, whole, err
+	return found, err
+}
+
+// among takes what the search finds from one for its text alone, if that is enough.
+func (q *finder) among(all finder) bool {
+	if q.Stack != "" || q.Month != 0 || len(q.Phases) > 0 {
+		return false
+	}
+	ids := all.found
+	if q.Before != 0 {
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return id >= int64(q.Before) })
+	}
+	if len(ids) <= q.most && all.older != 0 {
+		return false
+	}
+	q.keep(ids)
+	return true
 }
 
 // sums reads what was summed up when it was written.

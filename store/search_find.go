@@ -21,16 +21,27 @@ const (
 func (s *Store) SearchRuns(ctx context.Context, f upgrade.RunSearch) (runs []upgrade.Run, older upgrade.RunID, err error) {
 	err = s.view(ctx, "search runs", func(t tx) error {
 		q := finder{ctx: ctx, t: t, RunSearch: f, most: limit(f.Limit, 50, 500)}
-		if err := q.find(); err != nil {
-			return err
-		}
-		older = upgrade.RunID(q.older)
-		if runs, err = runsOf(ctx, t, q.found); err != nil {
-			return err
-		}
-		return addAnswers(ctx, t, runs)
+		runs, older, err = q.page()
+		return err
 	})
 	return runs, older, err
+}
+
+// page searches, and reads what it finds.
+func (q *finder) page() ([]upgrade.Run, upgrade.RunID, error) {
+	if err := q.find(); err != nil {
+		return nil, 0, err
+	}
+	return q.read()
+}
+
+// read reads what was found.
+func (q *finder) read() ([]upgrade.Run, upgrade.RunID, error) {
+	runs, err := runsOf(q.ctx, q.t, q.found)
+	if err != nil {
+		return nil, 0, err
+	}
+	return runs, upgrade.RunID(q.older), addAnswers(q.ctx, q.t, runs)
 }
 
 // finder is one search at work.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,10 @@ func TestSearchAmongMany(t *testing.T) {
 			}
 			for _, run := range runs {
 				got = append(got, run.ID)
+			}
+			found, err := s.FindRuns(t.Context(), f)
+			if err != nil || found.Older != older || !reflect.DeepEqual(found.Runs, runs) {
+				t.Errorf("%+v: beside counts %d runs are found, and then %d: %v; want %d and %d", f, len(found.Runs), found.Older, err, len(runs), older)
 			}
 			pages++
 			if older == 0 {

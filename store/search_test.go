@@ -113,16 +113,16 @@ func TestSearchRuns(t *testing.T) {
 	}
 }
 
-func TestCountRuns(t *testing.T) {
+func TestFindRunsCounts(t *testing.T) {
 	s := mustOpen(t, "sqlite:"+filepath.Join(t.TempDir(), "gate.db"))
 	searchWorld(t, s)
 	count := func(f upgrade.RunSearch) string {
-		counts, whole, err := s.CountRuns(t.Context(), f)
-		if err != nil || !whole {
-			t.Fatal(whole, err)
+		found, err := s.FindRuns(t.Context(), f)
+		if err != nil || !found.Whole {
+			t.Fatal(found.Whole, err)
 		}
 		var said []string
-		for _, c := range counts {
+		for _, c := range found.Counts {
 			name := string(c.Phase) + string(c.Stack)
 			if c.Month != 0 {
 				name = fmt.Sprint(int(c.Month))
@@ -177,7 +177,7 @@ func TestFillSearch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.db")
 	s := mustOpen(t, "sqlite:"+path)
 	searchWorld(t, s)
-	before, _, err := s.CountRuns(t.Context(), upgrade.RunSearch{})
+	before, err := s.FindRuns(t.Context(), upgrade.RunSearch{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,9 +198,9 @@ func TestFillSearch(t *testing.T) {
 	}
 	for range 2 {
 		s = mustOpen(t, "sqlite:"+path)
-		after, _, err := s.CountRuns(t.Context(), upgrade.RunSearch{})
-		if err != nil || !slices.Equal(before, after) {
-			t.Errorf("counted %v, before %v: %v", after, before, err)
+		after, err := s.FindRuns(t.Context(), upgrade.RunSearch{})
+		if err != nil || !slices.Equal(before.Counts, after.Counts) {
+			t.Errorf("counted %v, before %v: %v", after.Counts, before.Counts, err)
 		}
 		for _, text := range []string{"412", "asg-ebs", "priya"} {
 			if got := found(t, s, upgrade.RunSearch{Text: text}); got != "2" {

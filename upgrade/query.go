@@ -45,6 +45,14 @@ type RunSearch struct {
 	Limit  int   // 0: 50; at most 500
 }
 
+// RunsFound is what a search finds, and how much of it each further restriction would leave.
+type RunsFound struct {
+	Runs   []Run
+	Older  RunID      // where the search goes on, as its Before; 0: there is nothing more
+	Counts []RunCount // as CountEach returns them; with a text of the newest alone
+	Whole  bool       // they count all
+}
+
 // Month is a month of UTC as a number: 202611. 0: none.
 type Month int
 

@@ -82,7 +82,7 @@ func (w *world) Runs(_ context.Context, f upgrade.RunFilter) (out []upgrade.Run,
 	return out[:min(len(out), cmp.Or(f.Limit, 50))], nil
 }
 
-// SearchRuns and CountRuns know no text.
+// SearchRuns and FindRuns know no text.
 func (w *world) SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.Run, upgrade.RunID, error) {
 	if f.Text != "" {
 		return nil, 0, nil
@@ -91,7 +91,12 @@ func (w *world) SearchRuns(ctx context.Context, f upgrade.RunSearch) ([]upgrade.
 	return runs, 0, err
 }
 
-func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgrade.RunCount, whole bool, err error) {
+func (w *world) FindRuns(ctx context.Context, f upgrade.RunSearch) (found upgrade.RunsFound, err error) {
+	found.Whole = true
+	if found.Runs, found.Older, err = w.SearchRuns(ctx, f); err != nil {
+		return found, err
+	}
+	var counts []upgrade.RunCount
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.is.Runs {
@@ -99,7 +104,8 @@ func (w *world) CountRuns(_ context.Context, f upgrade.RunSearch) (counts []upgr
 			counts = append(counts, upgrade.RunCount{Month: upgrade.MonthOf(r.CreatedAt), Stack: r.Stack, Phase: r.Phase, N: 1})
 		}
 	}
-	return upgrade.CountEach(counts, f), true, nil
+	found.Counts = upgrade.CountEach(counts, f)
+	return found, nil
 }
 
 func (w *world) OpenRequests(context.Context, upgrade.RunID) ([]upgrade.Request, error) {
