@@ -10,9 +10,8 @@ import (
 
 // Bounds of one search, whatever is asked and however many runs there are.
 const (
-	maxSet    = 500    // runs up to which those of a word are read at once, rather than batch after batch
-	maxRead   = 20_000 // ids of runs that are read so
-	maxLooked = 3000   // runs that are looked at for what else is asked
+	maxSet    = 500    // runs up to which those of a word are read at once
+	maxLooked = 65_536 // runs of which it is looked up whether they have words that many have
 )
 
 // SearchRuns returns the runs that the search finds, newest first. older is where the search goes on, as its
@@ -134,13 +133,18 @@ func (q *finder) take(word string) error {
 	var w where
 	w.in(`word`, padded(words)...)
 	q.between(&w, `run_id`)
-	ids, err := list(q.ctx, q.t, scanOne[int64], `SELECT run_id FROM run_words`+w.String()+` LIMIT `+w.param(maxSet+1), w.args...)
-	if err != nil {
+	from, args := `FROM run_words`+w.String(), w.args
+	var n int // counted first: to read them would take longer than all else, and be for nothing if there are many
+	if err := q.t.row(q.ctx, `SELECT count(*) FROM (SELECT 1 `+from+` LIMIT `+w.param(maxSet+1)+`)`, w.args...).Scan(&n); err != nil {
 		return err
 	}
-	if len(ids) > maxSet {
+	if n > maxSet {
 		q.frequent = append(q.frequent, words)
 		return nil
+	}
+	ids, err := list(q.ctx, q.t, scanOne[int64], `SELECT run_id `+from, args...)
+	if err != nil {
+		return err
 	}
 	ids = newestFirst(ids)
 	if q.set != nil {
@@ -203,7 +207,7 @@ func (q *finder) look(ids []int64, lists [][]string) error {
 	q.restrict(&w, "")
 	w.in(`r.phase`, texts(q.Phases)...)
 	for _, words := range lists {
-		w.known(words)
+		w.known(`r.id`, words)
 	}
 	some, err := list(q.ctx, q.t, scanOne[int64], `SELECT r.id FROM runs r`+w.String()+` ORDER BY r.id DESC`, w.args...)
 	q.found = append(q.found, some...)
@@ -226,13 +230,13 @@ func complete(ctx context.Context, t tx, word string) (all []string, err error) 
 	return all, nil
 }
 
-// known adds the condition that a run is known by one of the words.
-func (w *where) known(words []string) {
+// known adds the condition that the run whose id a column has is known by one of the words.
+func (w *where) known(column string, words []string) {
 	var in where
 	in.args = w.args
 	in.in(`k.word`, padded(words)...)
 	w.args = in.args
-	w.conds = append(w.conds, `EXISTS (SELECT 1 FROM run_words k`+in.String()+` AND k.run_id = r.id)`)
+	w.conds = append(w.conds, `EXISTS (SELECT 1 FROM run_words k`+in.String()+` AND k.run_id = `+column+`)`)
 }
 
 // padded makes parameters of values, the last one several times, so that lists of all lengths make few

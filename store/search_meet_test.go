@@ -22,6 +22,21 @@ type known struct {
 	words []string
 }
 
+// spread moves most of the runs so far up that a search which walks down to the others ends on its way: above are more of them than are searched at first.
+func spread(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, of := range []string{"runs SET id = id + 200000 WHERE id > 560", "run_words SET run_id = run_id + 200000 WHERE run_id > 560"} {
+		if _, err := db.ExecContext(t.Context(), "UPDATE "+of); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func readKnown(t *testing.T, path string) []known {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
@@ -65,11 +80,15 @@ func (k known) fits(f upgrade.RunSearch) bool {
 func TestSearchAmongMany(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.db")
 	makeRuns(t, path, 1300)
+	if err := mustOpen(t, "sqlite:"+path).Close(); err != nil { // which makes them findable
+		t.Fatal(err)
+	}
+	spread(t, path)
 	s := mustOpen(t, "sqlite:"+path)
 	all := readKnown(t, path)
 	random := rand.New(rand.NewPCG(7, 11))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
-	pages := 0
+	pages, cut := 0, 0
 	for i := range 50 {
 		f := upgrade.RunSearch{Limit: 60 + random.IntN(300)}
 		for range random.IntN(4) {
@@ -107,6 +126,9 @@ func TestSearchAmongMany(t *testing.T) {
 			if older == 0 {
 				break
 			}
+			if len(runs) < f.Limit {
+				cut++
+			}
 			if f.Before != 0 && older >= f.Before {
 				t.Fatalf("%+v goes on at %d", f, older)
 			}
@@ -116,5 +138,8 @@ func TestSearchAmongMany(t *testing.T) {
 			t.Errorf("search %d, %+v: found %d, want %d", i, asked, len(got), len(want))
 		}
 	}
-	t.Logf("%d pages", pages)
+	if cut == 0 {
+		t.Error("no search ended on its way")
+	}
+	t.Logf("%d pages, %d of them cut short", pages, cut)
 }
