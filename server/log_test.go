@@ -80,3 +80,36 @@ func TestNoLog(t *testing.T) {
 		})
 	}
 }
+
+// TestAnnounceLog: new lines are announced to who asks for it, the last one alone, and only while any come.
+func TestAnnounceLog(t *testing.T) {
+	s := newSite(t, fullWorld())
+	const region, on, off = `role="log" aria-live="polite"`, `href="/runs/483?announce=log#log"`, `href="/runs/483#log"`
+	for _, tt := range []struct {
+		path     string
+		has, not []string
+	}{
+		{"/runs/483", []string{on}, []string{region, off, "announce=log\" hx-trigger"}},
+		{"/runs/483?announce=log", []string{region, off, `hx-get="/runs/483/parts/log?announce=log"`}, []string{on}},
+		{"/runs/483/parts/log", []string{on}, []string{region}},
+		{"/runs/483/parts/log?announce=log", []string{region, off}, []string{on}},
+		{"/runs/483?announce=everything", []string{on}, []string{region}},
+		{"/runs/481?announce=log", nil, []string{region, "Announce new", "Stop announcing"}},
+	} {
+		page := s.get(tt.path).Body.String()
+		for _, want := range tt.has {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s does not have %s", tt.path, want)
+			}
+		}
+		for _, not := range tt.not {
+			if strings.Contains(page, not) {
+				t.Errorf("%s has %s", tt.path, not)
+			}
+		}
+	}
+	v := logView{Path: "/runs/1", Live: true, Lines: []lineView{{Text: "first"}, {Text: "last"}}}
+	if v.announce(announceLog); v.Said != "last" {
+		t.Errorf("said is %q", v.Said)
+	}
+}

@@ -101,6 +101,7 @@ func (s *Server) showRun(c *gin.Context) error {
 	}
 	page := s.runPage(c.Request.Context(), d, person(c))
 	page.Flash = flash(c.Query("done"))
+	page.Log.announce(c.Query("announce"))
 	l := s.layout(c, page.Title, page)
 	l.TabIcon = tabIcon(page.Verdict.Chip.Tone)
 	l.Stream = fmt.Sprintf("/events?scope=run:%d&after=%d", id, d.seq()) + d.envs.marks().query()
@@ -121,6 +122,7 @@ func (s *Server) runPart(c *gin.Context) error {
 		return err
 	}
 	page, part := s.runPage(c.Request.Context(), d, person(c)), c.Param("part")
+	page.Log.announce(c.Query("announce"))
 	models := map[string]any{
 		"crumbs": page.Crumbs, "verdict": page.Verdict, "rail": page.Rail, "gates": page.Gates, "plan": page.Plan, "log": page.Log,
 		"facts": page.Facts, "audit": page.Audit,

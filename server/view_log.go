@@ -37,6 +37,26 @@ type logView struct {
 	Links []link
 	Empty string
 	Live  bool
+	Query string // of the part
+	Say   *link  // turns the announcing of new lines on or off; nil: none come
+	Said  string // what is announced: the last line, since a reader of all would read the others again and again
+}
+
+// announceLog is how a reader asks that new lines of the log are announced; they are not unless he does.
+const announceLog = "log"
+
+// announce offers to announce new lines while there are any to come, and announces if that is what was asked for.
+func (v *logView) announce(asked string) {
+	switch {
+	case !v.Live:
+	case asked != announceLog:
+		v.Say = &link{Text: "Announce new lines", Href: v.Path + "?announce=" + announceLog + "#log"}
+	default:
+		v.Say, v.Query = &link{Text: "Stop announcing", Href: v.Path + "#log"}, "?announce="+announceLog
+		if n := len(v.Lines); n > 0 {
+			v.Said = v.Lines[n-1].Text
+		}
+	}
 }
 
 // logTail shows Terraform's output while it works or when it failed, else the gates' own lines.
