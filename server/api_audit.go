@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -134,9 +133,7 @@ func AuditRow(e upgrade.AuditEntry) []string {
 		string(e.Stack), e.Run.String(), e.Why, string(e.Result), e.Detail, e.Prev, e.Hash,
 	}
 	for i, cell := range row {
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-			row[i] = "'" + cell
-		}
+		row[i] = harmless(cell)
 	}
 	return row
 }

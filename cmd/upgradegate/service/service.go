@@ -165,10 +165,7 @@ func (s *Service) Run(ctx context.Context, listener net.Listener) error {
 	if err := s.lifecycle.Start(ctx); err != nil {
 		return err
 	}
-	httpServer := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		WriteTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
+	httpServer := newHTTPServer(s.handler, s.log)
 	httpServer.RegisterOnShutdown(s.shutdown)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.engine.Run(ctx) })
