@@ -80,21 +80,25 @@ func TestSlowClients(t *testing.T) {
 			t.Errorf("it went on for %s", took)
 		}
 	}
-	for name, test := range map[string]func(t *testing.T){
-		"header": func(t *testing.T) {
+	t.Run("header", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			conn := connected(t, answer)
 			go func() { _, _ = io.Copy(io.Discard, conn) }()
 			ended(t, drip(t, conn, "GET / HTTP/1.1\r\nHost: "+strings.Repeat("x", 1<<20), time.Second), headerLong, headerLong+2*time.Second)
-		},
-		"body": func(t *testing.T) {
+		})
+	})
+	t.Run("body", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			conn := connected(t, answer)
 			go func() { _, _ = io.Copy(io.Discard, conn) }()
 			if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
 			ended(t, drip(t, conn, "x", time.Second), answerLong, requestLong+2*time.Second)
-		},
-		"reader": func(t *testing.T) {
+		})
+	})
+	t.Run("reader", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			begun, over := time.Now(), make(chan time.Duration, 1)
 			conn := connected(t, func(w http.ResponseWriter, _ *http.Request) {
 				for {
@@ -108,8 +112,10 @@ func TestSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			ended(t, <-over, answerLong, answerLong+2*time.Second)
-		},
-		"idle": func(t *testing.T) {
+		})
+	})
+	t.Run("idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			conn := connected(t, answer)
 			in := bufio.NewReader(conn)
 			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -127,10 +133,8 @@ func TestSlowClients(t *testing.T) {
 				t.Error(err)
 			}
 			ended(t, time.Since(begun), idleLong, idleLong+2*time.Second)
-		},
-	} {
-		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
-	}
+		})
+	})
 }
 
 // TestTalkativeClient: a header has a bound, and who goes beyond it is told.
