@@ -3,8 +3,10 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/upgradegate/upgradegate/upgrade"
 )
@@ -59,6 +61,31 @@ func TestBrowserOf(t *testing.T) {
 	} {
 		if got := browserOf(agent); got != want {
 			t.Errorf("%q is called %q, want %q", agent, got, want)
+		}
+	}
+}
+
+// mute is a GitLab that does not answer.
+type mute time.Time
+
+func (m mute) SilentSince() time.Time { return time.Time(m) }
+
+// TestBoardSaysThatGitLabIsSilent: and since when; a reader of an open page learns of it with the next try, and of its end.
+func TestBoardSaysThatGitLabIsSilent(t *testing.T) {
+	const said = "GitLab has not answered since"
+	for since, want := range map[time.Time]bool{{}: false, at("09:02:00"): true} {
+		s := newSite(t, fullWorld(), func(c *Config) { c.Forge = mute(since) })
+		for _, path := range []string{"/", "/board/parts/lead"} {
+			page := s.get(path).Body.String()
+			checkHTML(t, path, page)
+			if strings.Contains(page, said) != want || want && !strings.Contains(page, ">09:02</time>") {
+				t.Errorf("%s, since %s: %s", path, since, page)
+			}
+		}
+	}
+	for _, kind := range []upgrade.EventKind{upgrade.EventRetry, upgrade.EventStatus} {
+		if parts := boardParts(upgrade.Event{Kind: kind}); !slices.Contains(parts, "lead") {
+			t.Errorf("%s changes %q", kind, parts)
 		}
 	}
 }

@@ -44,6 +44,11 @@ type journal interface {
 	Changed() (c <-chan struct{}, cancel func())
 }
 
+// forge is whether GitLab answers: since when it does not, the zero time if it does.
+type forge interface {
+	SilentSince() time.Time
+}
+
 // deliveries is where deliveries are read. Error: CodeNotFound for one that does not exist.
 type deliveries interface {
 	Delivery(ctx context.Context, id upgrade.DeliveryID) (upgrade.Delivery, error)
@@ -133,6 +138,7 @@ type Config struct {
 	AskedFrom map[upgrade.AgentName][]string
 	Hooks     hooks
 	Plans     plans
+	Forge     forge // optional: nothing is said of it
 
 	// Access keeps sessions and API tokens, Audit what was done.
 	Access access

@@ -80,7 +80,7 @@ func (s *Server) boardPart(c *gin.Context) error {
 		return err
 	}
 	if part == "lead" {
-		return s.showPart(c, "board", "part-lead", lead(d.sort()))
+		return s.showPart(c, "board", "part-lead", s.lead(d))
 	}
 	for _, g := range s.groups(d, person(c)) {
 		if g.ID == part {

@@ -43,6 +43,7 @@ type Server struct {
 	askedFrom  map[upgrade.AgentName][]string
 	hooks      hooks
 	plans      plans
+	forge      forge // nil: nothing is known of it
 
 	keys       *keyring
 	admissions admissions
@@ -89,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		runs: cfg.Runs, searches: cfg.Searches, evidence: cfg.Evidence, journal: cfg.Journal, deliveries: cfg.Deliveries, health: cfg.Health,
 		acts: cfg.Acts, logs: cfg.Logs, idTokens: cfg.IDTokens, questions: cfg.Questions,
-		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, askedFrom: cfg.AskedFrom, hooks: cfg.Hooks, plans: cfg.Plans,
+		stacks: cfg.Stacks, changes: cfg.Changes, states: cfg.States, invariants: cfg.Invariants, stretches: cfg.Stretches, agents: cfg.Agents, askedFrom: cfg.AskedFrom, hooks: cfg.Hooks, plans: cfg.Plans, forge: cfg.Forge,
 		keys: newKeyring(cfg), audit: cfg.Audit, memory: memory{posts: cfg.Posts, now: cfg.Now}, pacer: newPacer(cfg.Pace), signIns: signIns{SignIn: cfg.SignIn},
 		publicURL: strings.TrimRight(cfg.PublicURL, "/"), gitLabURL: strings.TrimRight(cfg.GitLabURL, "/"),
 		clock: cfg.Clock, zone: cfg.Zone, version: cfg.Version, notice: cfg.Notice, log: cfg.Log,

@@ -37,7 +37,9 @@ func boardParts(e upgrade.Event) []string {
 		return []string{"progress"}
 	case upgrade.EventOrder, upgrade.EventRequest:
 		return []string{"ready", "attention", "progress"}
-	case upgrade.EventAnswer, upgrade.EventStatus, upgrade.EventRetry, upgrade.EventNote:
+	case upgrade.EventStatus, upgrade.EventRetry: // GitLab answers, or something may not
+		return []string{"lead"}
+	case upgrade.EventAnswer, upgrade.EventNote:
 	}
 	return nil
 }

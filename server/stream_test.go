@@ -143,7 +143,7 @@ func TestStreamOfTheBoard(t *testing.T) {
 		w.write(gateEvent(483))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if said := got.take(); said != "progress@11" {
+		if said := got.take(); said != "lead progress@11" {
 			t.Errorf("told %q", said)
 		}
 		w.write(upgrade.Event{Run: 484, Kind: upgrade.EventPhase})

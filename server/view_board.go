@@ -24,6 +24,7 @@ type boardPage struct {
 
 type leadView struct {
 	Headline string
+	Silent   when   // since when GitLab has not answered; empty: it does
 	Empty    string // said below when there is nothing at all
 }
 
@@ -166,7 +167,7 @@ func (d boardData) sort() sorted {
 
 func (s *Server) board(ctx context.Context, d boardData, p upgrade.Person) boardPage {
 	return boardPage{
-		Notice: s.notice, Lead: lead(d.sort()), Envs: s.boardEnvs(ctx, d.envs), Freeze: s.freezeLine(d.words), Groups: s.groups(d, p), Recent: recent(d),
+		Notice: s.notice, Lead: s.lead(d), Envs: s.boardEnvs(ctx, d.envs), Freeze: s.freezeLine(d.words), Groups: s.groups(d, p), Recent: recent(d),
 	}
 }
 
@@ -192,6 +193,17 @@ func recent(d boardData) recentView {
 		row := deliveryRowOf(delivery, d.words)
 		row.When = d.words.stamp(delivery.ReceivedAt)
 		v.Deliveries = append(v.Deliveries, row)
+	}
+	return v
+}
+
+// lead is the headline of the board, and that GitLab does not answer, if so.
+func (s *Server) lead(d boardData) leadView {
+	v := lead(d.sort())
+	if s.forge != nil {
+		if since := s.forge.SilentSince(); !since.IsZero() {
+			v.Silent = d.words.stamp(since)
+		}
 	}
 	return v
 }

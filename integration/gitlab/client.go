@@ -61,6 +61,7 @@ type Client struct {
 	clock   upgrade.Clock
 	log     *slog.Logger
 
+	pulse pulse
 	notes sync.Mutex // held while a note is looked for and written: two of us must not both add one
 
 	mu sync.Mutex // guards the fields below
@@ -96,7 +97,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.api, err = gl.NewClient(cfg.Token.Reveal(),
 		gl.WithBaseURL(c.base),
-		gl.WithHTTPClient(httpClient(cfg.HTTP, base)),
+		gl.WithHTTPClient(httpClient(cfg.HTTP, base, c.heard)),
 		gl.WithoutRetries(),
 		// The library's own limiter has a data race and knows nothing of Retry-After.
 		gl.WithCustomLimiter(noLimit{}),
@@ -132,8 +133,9 @@ func checkedURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// httpClient returns a client that sends the token nowhere but to base and reads no endless answer.
-func httpClient(given *http.Client, base *url.URL) *http.Client {
+// httpClient returns a client that sends the token nowhere but to base and reads no endless answer. What came of each
+// request is told to heard.
+func httpClient(given *http.Client, base *url.URL, heard func(resp *http.Response, err error)) *http.Client {
 	var c http.Client
 	if given != nil {
 		c = *given
@@ -148,7 +150,7 @@ func httpClient(given *http.Client, base *url.URL) *http.Client {
 			next = http.DefaultTransport
 		}
 	}
-	c.Transport = bounded{next}
+	c.Transport = bounded{next, heard}
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) > 3 || req.URL.Scheme != base.Scheme || req.URL.Host != base.Host || req.Method != http.MethodGet {
 			return errRedirect
@@ -159,10 +161,14 @@ func httpClient(given *http.Client, base *url.URL) *http.Client {
 }
 
 // bounded cuts answers off at maxBody.
-type bounded struct{ next http.RoundTripper }
+type bounded struct {
+	next  http.RoundTripper
+	heard func(resp *http.Response, err error)
+}
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
+	b.heard(resp, err)
 	if err != nil {
 		return nil, err
 	}

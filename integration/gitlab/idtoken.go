@@ -71,7 +71,7 @@ func NewTokens(cfg TokensConfig) (*Tokens, error) {
 	}
 	return &Tokens{
 		issuer: base.String(), audience: cfg.Audience, projects: slices.Clone(cfg.Projects), clock: cfg.Clock,
-		keys: newKeyring(base, httpClient(cfg.HTTP, base), cfg.Timeout, cfg.Clock),
+		keys: newKeyring(base, httpClient(cfg.HTTP, base, func(*http.Response, error) {}), cfg.Timeout, cfg.Clock),
 	}, nil
 }
 

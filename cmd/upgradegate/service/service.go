@@ -147,6 +147,7 @@ func (s *Service) serveHTTP(o Options, out *outside) error {
 		Runs: s.Store, Searches: s.Store, Evidence: s.Store, Journal: s.Store, Deliveries: s.Store, Health: s.Store,
 		Acts: s.lifecycle, Logs: s.lifecycle, IDTokens: idTokens, Questions: s.Store, Changes: s.Store, States: s.states, Invariants: s.lifecycle, Stretches: s.Store, Agents: s.agents, AskedFrom: askedFrom(o.Config.Gates), Hooks: s.hooks, Plans: s.lifecycle, Access: s.Store, Audit: s.Store, Posts: s.Store, SignIn: in,
 		Settings: settingsOf(o),
+		Forge:    out.members,
 		Stacks:   o.Config.Stacks, Tokens: tokens, PublicURL: o.Config.Server.PublicURL,
 		Pace:      server.Pace{PerSecond: float64(o.Config.Server.Pace.PerSecond), Burst: o.Config.Server.Pace.Burst},
 		GitLabURL: o.Config.GitLab.URL, Clock: o.Clock, Version: o.Version, Notice: o.Notice, Metrics: registry,
