@@ -37,7 +37,7 @@ func pictured() map[string]string {
 		"board": "/", "run-blocked": "/runs/481", "run-live": "/runs/483", "run-unlocked": "/runs/480", "plan": "/runs/481/plan", "log": "/runs/481/log/apply",
 		"override": "/runs/481/override", "environments": "/environments", "history": "/history", "freezes": "/freezes", "audit": "/audit",
 		"config": "/config", "deliveries": "/deliveries", "messages": "/messages", "access": "/access", "login": "/login",
-		"replay": "/runs/481/replay?at=4",
+		"replay": "/runs/481/replay?at=4", "stop": "/runs/483/stop", "invariant": "/environments/staging/grants", "vantages": "/vantages",
 	}
 }
 
@@ -54,7 +54,7 @@ func pictureSite(t *testing.T) *site {
 	w.is.Results[481] = slices.DeleteFunc(w.is.Results[481], func(r upgrade.Result) bool { return r.Gate == "evil gate" })
 	now := w.is.Now
 	s := newSiteOf(t, w, func(c *server.Config) {
-		c.Now = w.Now
+		c.Now, c.Agents = w.Now, someAgents{now: w.Now}
 		c.Freezes = []server.Freeze{{
 			Name: "Black Friday weekend", From: now.AddDate(0, 0, 3), To: now.AddDate(0, 0, 7), Reason: "most of the year's trade", By: "Mira Holt",
 		}}

@@ -66,10 +66,13 @@ type clock struct {
 }
 
 // someAgents lists agents, and does nothing else.
-type someAgents struct{ *vantages.Room }
+type someAgents struct {
+	*vantages.Room
+	now func() time.Time
+}
 
-func (someAgents) Agents(context.Context) ([]upgrade.Agent, error) {
-	now := time.Now()
+func (s someAgents) Agents(context.Context) ([]upgrade.Agent, error) {
+	now := s.now()
 	return []upgrade.Agent{
 		{
 			Name: "staging-a", Key: []byte("k"), HeardAt: now, Facts: upgrade.AgentFacts{Version: "1.4.0", Host: "ip-10-20-4-17", Allow: []string{"10.20.0.0/16:80,443"}, MaxRate: 200, MaxDuration: time.Hour, RTT: time.Millisecond, MeasuredAt: now},
@@ -96,7 +99,7 @@ func (s *site) start() {
 		Runs: s.world, Searches: s.world, Evidence: s.world, Journal: s.world, Deliveries: s.world, Logs: s.world, Plans: s.world, Invariants: s.world,
 		Health: s.db, Questions: s.db, Changes: s.db, States: s.db, Stretches: s.world, Access: s.db, Audit: s.db, Posts: s.db,
 		// No page asks these, and a page that does is answered 500.
-		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: someAgents{(*vantages.Room)(nil)}, Hooks: hooks{now: s.world.Now},
+		Acts: (*lifecycle.Lifecycle)(nil), IDTokens: (*gitlab.Tokens)(nil), Agents: someAgents{(*vantages.Room)(nil), time.Now}, Hooks: hooks{now: s.world.Now},
 		Stacks: []upgrade.Stack{
 			{Name: "ecs-master", Project: "platform/ecs-master", Dir: "stacks/ecs", After: []upgrade.StackName{"cms-web"}, Staging: upgrade.Site{Environment: "staging"}},
 			{Name: "cms-web", Project: "platform/cms", Staging: upgrade.Site{Environment: "staging"}},
