@@ -54,7 +54,7 @@ func pictureSite(t *testing.T) *site {
 	w.is.Results[481] = slices.DeleteFunc(w.is.Results[481], func(r upgrade.Result) bool { return r.Gate == "evil gate" })
 	now := w.is.Now
 	s := newSiteOf(t, w, func(c *server.Config) {
-		c.Now, c.Agents = w.Now, someAgents{now: w.Now}
+		c.Now, c.Agents, c.PublicURL = w.Now, someAgents{now: w.Now}, "http://gate.example.org" // not the port that it got
 		c.Freezes = []server.Freeze{{
 			Name: "Black Friday weekend", From: now.AddDate(0, 0, 3), To: now.AddDate(0, 0, 7), Reason: "most of the year's trade", By: "Mira Holt",
 		}}
