@@ -30,7 +30,7 @@ func spread(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for _, of := range []string{"runs SET id = id + 200000 WHERE id > 560", "run_words SET run_id = run_id + 200000 WHERE run_id > 560"} {
+	for _, of := range []string{"runs SET id = id + 100000 WHERE id > 560", "run_words SET run_id = run_id + 100000 WHERE run_id > 560"} {
 		if _, err := db.ExecContext(t.Context(), "UPDATE "+of); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestSearchAmongMany(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 11))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	pages, cut := 0, 0
-	for i := range 50 {
+	for i := range 20 {
 		f := upgrade.RunSearch{Limit: 60 + random.IntN(300)}
 		for range random.IntN(4) {
 			f.Text += pick("platform", "person", "author1", "author", "stack-1", "stack", "number", "of", "edge", "0.12.3", "change-123") + " "
