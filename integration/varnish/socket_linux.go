@@ -43,7 +43,7 @@ func (from *sockets) connect(ctx context.Context, addr netip.AddrPort) (net.Conn
 
 // socket is a TCP connection that is made, used and closed without telling Go's scheduler that the kernel is called.
 // It never blocks there; told of it, the scheduler would wake its watchdog thread for each call. That, and what
-// [net.Dialer] starts beside to be able to give up, is a third of what a probe costs. It is for one goroutine, but
+// [net.Dialer] starts beside to be able to give up, is a quarter of what a probe costs. It is for one goroutine, but
 // for SetDeadline.
 type socket struct {
 	from          *sockets
