@@ -12,12 +12,12 @@ import (
 func (a *apply) watchRequests(ctx context.Context) (stop func() []upgrade.Request) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	var granted []upgrade.Request
-	attempt, id := a.attempt(), a.run.ID
+	attempt, run := a.attempt(), a.run
 	go func() {
 		defer close(ended)
 		for {
 			if len(granted) == 0 {
-				granted = a.stopIfAsked(ctx, id, attempt)
+				granted = a.stopIfAsked(ctx, run, attempt)
 			}
 			select {
 			case <-done:
@@ -35,10 +35,13 @@ func (a *apply) watchRequests(ctx context.Context) (stop func() []upgrade.Reques
 	}
 }
 
-func (l *Lifecycle) stopIfAsked(ctx context.Context, id upgrade.RunID, attempt plan.Attempt) []upgrade.Request {
-	requests, err := l.Store.OpenRequests(ctx, id)
+// stopIfAsked tells Terraform to stop if somebody asks for it, and returns who does. A plan without changes is over at
+// once, so nothing is told of it: OpenTofu 1.12.6 that is interrupted while it applies one now and then leaves an empty
+// file as its state and says that all is well (4 of 582 times, with a local state).
+func (l *Lifecycle) stopIfAsked(ctx context.Context, run upgrade.Run, attempt plan.Attempt) []upgrade.Request {
+	requests, err := l.Store.OpenRequests(ctx, run.ID)
 	if err != nil {
-		l.Logger.WarnContext(ctx, "requests could not be read", "run", int64(id), "err", err)
+		l.Logger.WarnContext(ctx, "requests could not be read", "run", int64(run.ID), "err", err)
 		return nil
 	}
 	var granted []upgrade.Request
@@ -47,11 +50,11 @@ func (l *Lifecycle) stopIfAsked(ctx context.Context, id upgrade.RunID, attempt p
 			granted = append(granted, request)
 		}
 	}
-	if len(granted) == 0 {
-		return nil
+	if len(granted) == 0 || run.Plan.Changes() == 0 {
+		return granted
 	}
 	if err := l.Terraform.Stop(ctx, attempt); err != nil {
-		l.Logger.WarnContext(ctx, "apply could not be told to stop", "run", int64(id), "err", err)
+		l.Logger.WarnContext(ctx, "apply could not be told to stop", "run", int64(run.ID), "err", err)
 		return nil
 	}
 	return granted

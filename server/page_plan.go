@@ -159,7 +159,7 @@ func typeTitle(t string) string {
 	words := strings.Split(rest, "_")
 	for i, w := range words {
 		switch w {
-		case "kms", "iam", "lb", "vpc", "ebs", "ecs", "rds", "db", "dns", "acl", "ssm", "sns", "sqs", "ip", "ami", "nat":
+		case "kms", "iam", "lb", "vpc", "ebs", "ecs", "rds", "db", "dns", "acl", "ssm", "sns", "sqs", "ip", "ami", "nat", "ec2":
 			words[i] = strings.ToUpper(w)
 		}
 	}

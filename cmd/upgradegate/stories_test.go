@@ -69,10 +69,18 @@ func sights() map[string][]sight {
 	}
 }
 
+// ways are the ways from the apply to what gates saw of it that stories show, by a word of the run's first cause.
+func ways() map[string]string {
+	return map[string]string{
+		"while aws_vpc_security_group_ingress_rule.lb was being replaced": "VPC security group ingress rule replaced → Availability failed",
+		"the grant ecs-cluster-launches":                                  "KMS grant destroyed → KMS grants failed",
+	}
+}
+
 // verdict is what the page of a run says in its first panel.
 type verdict struct {
 	Chip, Headline, Next, Button, Href, Production, Tab string
-	Causes, Reasons                                     []string
+	Causes, Reasons, Ways                               []string
 	Evidence                                            bool // what the first cause links to is there, and open
 	Filled                                              int  // buttons of the page that ask to be pressed
 }
@@ -84,7 +92,7 @@ const readVerdict = `(() => {
 	return {
 		chip: one(".verdict .chip"), headline: one("h1"), next: one(".next .do"), button: one(".next > .btn"),
 		href: document.querySelector(".next > .btn")?.href ?? "", production: one("#production"), tab: document.title,
-		causes: all(".causes li b"), reasons: all(".reasons li"), evidence: !!to && (to.localName !== "details" || to.open),
+		causes: all(".causes li b"), ways: all(".causes .chain"), reasons: all(".reasons li"), evidence: !!to && (to.localName !== "details" || to.open),
 		filled: document.querySelectorAll(".btn.main").length,
 	};
 })()`
@@ -116,6 +124,9 @@ func (th *theatre) look(t *testing.T, path string) {
 	}
 	if want.cause != "" && strings.HasPrefix(got.Chip, "Blocked") && !got.Evidence && !strings.Contains(got.Headline, ": run ") {
 		t.Errorf("the first cause %q leads to no evidence that is open", got.Causes[0])
+	}
+	if way := ways()[want.cause]; way != "" && got.Chip == "Blocked" && (len(got.Ways) == 0 || !strings.HasPrefix(got.Ways[0], way)) {
+		t.Errorf("the ways there are %q, want %q", got.Ways, way)
 	}
 	if !strings.Contains(got.Next, want.next) || !regexp.MustCompile(want.button).MatchString(got.Button) {
 		t.Errorf("the next step is %q with the button %q, want %q with %q", got.Next, got.Button, want.next, want.button)

@@ -174,7 +174,11 @@ func testStopEarly(t *testing.T, binary string) {
 	s := newStack(t, binary, three)
 	s.init()
 	for i := range 5 {
-		attempt := s.attempt(s.plan())
+		planned := s.plan()
+		if planned.Empty { // nothing is left to stop, and who asks to stop it is not passed on: see package lifecycle
+			return
+		}
+		attempt := s.attempt(planned)
 		ended := make(chan plan.Ended, 1)
 		go func() {
 			got, err := s.tf.Apply(t.Context(), s.root, attempt, nil)
